@@ -1,0 +1,45 @@
+# codesign: set up, demonstrate, test, measure. Needs Python 3.11 or later, make and g++.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+DEMO   := build/demo
+SOURCES := $(shell find codesign boards -name '*.py' -o -name '*.yaml')
+
+.PHONY: help setup demo test bench clean
+
+help:
+	@echo "make setup   install into $(VENV), pinned versions"
+	@echo "make demo    the main job on the embedded default; results in $(DEMO)"
+	@echo "make test    lint, types and tests"
+	@echo "make bench   speed, as ratios measured in one run"
+
+setup: $(STAMP)
+
+# The stamp is the last thing written: an interrupted installation is done again.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("codesign needs Python 3.11 or later, $(PYTHON) is " + sys.version.split()[0]) if sys.version_info < (3, 11) else 0'
+	@echo "Installing into $(VENV): some minutes the first time (PyTorch is large)."
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sim,synth,dev]'
+	@touch $@
+
+demo: $(STAMP) $(DEMO)/plan/plan.png
+	@echo
+	@echo "The plan of the embedded default for the zcu104 is in $(DEMO)/plan (plan.yaml, plan.json, plan.png)."
+	@echo "The pipeline reaches 'codesign plan' in this version: prune, gen-hls, simulation and report follow."
+
+$(DEMO)/plan/plan.png: $(STAMP) $(SOURCES)
+	$(BIN)/codesign plan --board boards/zcu104.yaml --compression 2 --output-dir $(DEMO)/plan
+
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n auto
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.planner
+
+clean:
+	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis

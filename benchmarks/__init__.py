@@ -1,0 +1,1 @@
+"""Speed and calibration commands; none of them is a test."""

@@ -1,0 +1,1 @@
+"""LUT and flip-flop coefficients of the engine's units, measured with Yosys."""

@@ -1,0 +1,75 @@
+"""The command line: one module per command, nothing heavy imported before it is needed."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+from typer.exceptions import TyperException
+
+from codesign import __version__
+from codesign.cli import boards, later, plan
+from codesign.errors import InputError
+
+app = typer.Typer(
+    name="codesign",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="From a BERT-family model in PyTorch to an FPGA accelerator: plan the array for a board, prune the model"
+    " in blocks of its shape, generate the hardware and prove it.",
+)
+app.command("boards")(boards.boards)
+app.command("plan")(plan.plan)
+later.register(app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"codesign {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    # main() reads --debug itself: it must know it also where parsing fails.
+    context.obj = {"debug": debug, "version": version}
+
+
+def main() -> NoReturn:
+    """Run the command line; exit code 0, 2 for wrong input, 1 for a fault of the program."""
+    debug = "--debug" in sys.argv[1:2]
+    try:
+        code = app(standalone_mode=False)
+    except (InputError, TyperException) as error:
+        if debug:
+            raise
+        # One line, whatever the message was made of; none where help was shown instead.
+        message = str(error) if isinstance(error, InputError) else error.format_message()
+        if message:
+            print(f"codesign: {' '.join(message.split())}", file=sys.stderr)
+        sys.exit(2)
+    except (typer.Abort, KeyboardInterrupt):
+        print("codesign: stopped", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output went away (codesign boards | head): nothing to tell.
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"codesign: internal error: {type(error).__name__}: {error} (codesign --debug … shows where)",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)

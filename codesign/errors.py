@@ -1,0 +1,36 @@
+"""The one exception that means "the input is wrong", as opposed to "the program is"."""
+
+from __future__ import annotations
+
+
+class InputError(Exception):
+    """A mistake in what the user gave, told in one clear line.
+
+    The command line prints the message and exits with code 2; Python callers catch it.
+
+    Args:
+        problem: What is wrong.
+        file: The file it is in, if any.
+        field: The dotted path of the field, e.g. ``device.lut``.
+        value: The value found there, as given.
+        accepted: What would have been accepted.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        file: object = None,
+        field: str | None = None,
+        value: object = None,
+        accepted: str | None = None,
+    ) -> None:
+        where = ": ".join(str(part) for part in (file, field) if part is not None)
+        shown = "" if value is None else f" (got {value!r})"
+        hint = "" if accepted is None else f"; accepted: {accepted}"
+        super().__init__(f"{where + ': ' if where else ''}{problem}{shown}{hint}")
+        self.problem = problem
+        self.file = file
+        self.field = field
+        self.value = value
+        self.accepted = accepted

@@ -1,0 +1,167 @@
+"""Reading and writing files: checked on the way in, whole or not at all on the way out."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import pydantic
+import yaml
+
+from codesign.errors import InputError
+
+ModelT = TypeVar("ModelT")
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice (plain YAML keeps the last, silently)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=deep)
+            if isinstance(key, Hashable) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the field {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file.
+
+    Raises:
+        InputError: There is no such file, or it cannot be read as text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError("no such file", file=path) from None
+    except IsADirectoryError:
+        raise InputError("this is a folder, a file is needed", file=path) from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"not UTF-8 text (byte {error.start})", file=path) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", file=path) from None
+
+
+def read_yaml(path: Path, model: type[ModelT]) -> ModelT:
+    """Read a YAML file and check it against a pydantic model or a dataclass.
+
+    Raises:
+        InputError: The file is missing, is no YAML (with line and column), or a field of it is unknown,
+            missing or out of range (with the field, its value and what is accepted).
+    """
+    text = read_text(path)
+    try:
+        # _StrictLoader is a SafeLoader: it builds plain data only.
+        content = yaml.load(text, Loader=_StrictLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        position = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        raise InputError(f"not valid YAML: {error.problem}", file=position) from None
+    except yaml.YAMLError as error:
+        raise InputError(f"not valid YAML: {' '.join(str(error).split())}", file=path) from None
+    return check(content, model, path)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        InputError: The file is missing or is no JSON (with line and column).
+    """
+    try:
+        return json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"not valid JSON: {error.msg}", file=f"{path}:{error.lineno}:{error.colno}") from None
+
+
+def check(content: object, model: type[ModelT], source: object) -> ModelT:
+    """Check plain data against a pydantic model or a dataclass; ``source`` is named in errors.
+
+    Raises:
+        InputError: Of the first field that is wrong, as ``read_yaml`` says.
+    """
+    try:
+        return pydantic.TypeAdapter(model).validate_python(content)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        others = error.error_count() - 1
+        more = f" (and {others} more)" if others else ""
+        field = ".".join(str(part) for part in first["loc"]) or None
+        value = first.get("input")
+        shown = value if isinstance(value, str | int | float | bool) else None
+        if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            raise InputError(
+                f"unknown field{more}",
+                file=source,
+                field=field,
+                value=shown,
+                accepted=", ".join(_field_names(model, first["loc"][:-1])),
+            ) from None
+        if first["type"] == "missing":
+            raise InputError(f"this field is missing{more}", file=source, field=field) from None
+        problem, _, accepted = first["msg"].removeprefix("Value error, ").partition("; accepted: ")
+        if not accepted:  # pydantic's own messages say what should have been there
+            problem, accepted = "not accepted", problem[:1].lower() + problem[1:]
+        raise InputError(problem + more, file=source, field=field, value=shown, accepted=accepted) from None
+
+
+def _field_names(model: Any, loc: tuple[int | str, ...]) -> list[str]:
+    """The fields that exist at a place in nested models or dataclasses, for an error message."""
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        hint: Any = get_type_hints(model)[part]
+        # list[Memory] and Memory | None lead to Memory.
+        model = next((a for a in (*get_args(hint), hint) if get_type_hints(a)), hint)
+    return list(get_type_hints(model))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole or not at all.
+
+    Raises:
+        InputError: The folder cannot be made or written, or the disk is full.
+    """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all: to a temporary name beside it, then renamed.
+
+    Raises:
+        InputError: The folder cannot be made or written, or the disk is full.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        # mkstemp makes private files; give this one the permissions that any new file gets here.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except OSError as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        raise InputError(f"cannot be written: {error.strerror}", file=path) from None
+
+
+def to_json(content: object) -> str:
+    """JSON as every command of the project writes it: two-space indent, keys in given order."""
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_yaml(content: object) -> str:
+    """YAML as every command of the project writes it: block style, keys in given order."""
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
+    return text

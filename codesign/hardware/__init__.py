@@ -1,0 +1,6 @@
+"""The hardware model: what an accelerator costs and how many cycles it takes, and which one to build.
+
+From the bottom up: ``dsp`` (products in one multiplier), ``memories`` (arrays on memory primitives),
+``accelerator`` (the design's parameters), ``cycles``, ``resources``, ``placement`` (weights onto memories),
+``plan`` (the search).
+"""

@@ -1,0 +1,162 @@
+"""The accelerator's parameters and the work it is given: plain data, on which cycles and resources depend.
+
+The engine computes Y[N×M] = requant(W[N×K]·X[K×M] + b), W block-sparse in R×C blocks, with R·C·L
+multiply-accumulates per cycle: one nonzero block stays in the array while the tokens stream past it, L at a
+time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from codesign.errors import InputError
+from codesign.hardware.dsp import packing_choices
+from codesign.hardware.memories import Storage, ceil_div
+from codesign.models import Matrix
+
+WEIGHT_BITS = (8, 4)
+
+
+class WeightMemory(StrEnum):
+    """Where one matrix's weights are read from while the engine runs."""
+
+    BRAM = "bram"  # true ROM, in the bitstream
+    URAM = "uram"  # loaded once at start-up where the device cannot initialise URAM
+    DDR = "ddr"  # streamed from external memory at every use
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """One design of the engine.
+
+    Attributes:
+        rows: R, output features of a block.
+        cols: C, input features of a block.
+        lanes: L, tokens that pass the array in one cycle.
+        weight_bits: 8 or 4.
+        dsp_packing: Products that share one DSP: 1, 2, or 4 (int4 only).
+        clock_mhz: Clock of the array.
+        max_tokens: Longest sequence: tokens that the buffers hold; more are worked off in several passes.
+        weight_port_bits: Weight bits that reach the array per cycle from on-chip memory.
+        axi_ports: Memory-mapped ports that stream weights from external memory; 0 for none.
+        axi_port_bits: Width of one of them.
+        requant_interval: Q, cycles in which one token group of a block row is requantised. Q > 1 shares one
+            requantiser between Q rows. Divides R.
+        activation_memory: What the activation and result buffers are made of.
+    """
+
+    rows: int
+    cols: int
+    lanes: int
+    weight_bits: int
+    dsp_packing: int
+    clock_mhz: float
+    max_tokens: int
+    weight_port_bits: int
+    axi_ports: int
+    axi_port_bits: int
+    requant_interval: int = 1
+    activation_memory: Storage = Storage.BRAM
+
+    def __post_init__(self) -> None:
+        for field in ("rows", "cols", "lanes", "max_tokens", "weight_port_bits", "requant_interval"):
+            _require(getattr(self, field) >= 1, self, field, "a positive integer")
+        _require(self.clock_mhz > 0, self, "clock_mhz", "above 0")
+        _require(self.axi_ports >= 0, self, "axi_ports", "0 or more")
+        _require(self.axi_port_bits >= 1, self, "axi_port_bits", "a positive integer")
+        _require(self.weight_bits in WEIGHT_BITS, self, "weight_bits", "8 or 4")
+        choices = packing_choices(self.weight_bits)
+        _require(self.dsp_packing in choices, self, "dsp_packing", f"one of {choices} at int{self.weight_bits}")
+        _require(self.rows % self.requant_interval == 0, self, "requant_interval", f"a divisor of {self.rows} rows")
+
+    @property
+    def macs_per_cycle(self) -> int:
+        """R·C·L."""
+        return self.rows * self.cols * self.lanes
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """(R, C)."""
+        return self.rows, self.cols
+
+    @property
+    def block_area(self) -> int:
+        """R·C, weights of one block."""
+        return self.rows * self.cols
+
+    @property
+    def block_bits(self) -> int:
+        """Bits of one block's weights."""
+        return self.block_area * self.weight_bits
+
+    @property
+    def shape(self) -> str:
+        """R×C×L as text."""
+        return f"{self.rows}×{self.cols}×{self.lanes}"
+
+
+def _require(condition: bool, accelerator: Accelerator, field: str, accepted: str) -> None:
+    if not condition:
+        raise InputError(
+            "not accepted", field=f"accelerator.{field}", value=getattr(accelerator, field), accepted=accepted
+        )
+
+
+@dataclass(frozen=True)
+class SparseMatrix:
+    """How many nonzero blocks the block rows of one matrix have: all that cycles and memory depend on.
+
+    Attributes:
+        matrix: Name and sides.
+        blocks: Block rows × block columns, pruned ones included (sides are padded to whole blocks).
+        rows: (nonzero blocks of a block row, block rows that have so many), ascending, no count twice.
+    """
+
+    matrix: Matrix
+    blocks: int
+    rows: tuple[tuple[int, int], ...]
+
+    @cached_property
+    def nonzero_blocks(self) -> int:
+        """Blocks that are kept."""
+        return sum(blocks * count for blocks, count in self.rows)
+
+    @cached_property
+    def block_rows(self) -> int:
+        """⌈N / R⌉."""
+        return sum(count for _, count in self.rows)
+
+    @cached_property
+    def index_entries(self) -> int:
+        """Words of the index image: one per nonzero block, and one per empty block row (it has a bias)."""
+        return sum(max(blocks, 1) * count for blocks, count in self.rows)
+
+
+def block_grid(matrix: Matrix, rows: int, cols: int) -> tuple[int, int]:
+    """(⌈N / R⌉, ⌈K / C⌉): the matrix in whole blocks."""
+    return ceil_div(matrix.out_features, rows), ceil_div(matrix.in_features, cols)
+
+
+def sparse_matrix(matrix: Matrix, rows: int, cols: int, blocks_per_row: Iterable[int]) -> SparseMatrix:
+    """A matrix whose block rows have these many nonzero blocks, as a pruner left it.
+
+    Raises:
+        ValueError: Not one count per block row, or a count outside 0 … block columns.
+    """
+    grid_rows, grid_cols = block_grid(matrix, rows, cols)
+    counts = Counter(blocks_per_row)
+    if counts.total() != grid_rows or any(not 0 <= blocks <= grid_cols for blocks in counts):
+        raise ValueError(f"{matrix.name}: needs {grid_rows} counts from 0 to {grid_cols}")
+    return SparseMatrix(matrix, grid_rows * grid_cols, tuple(sorted(counts.items())))
+
+
+def spread_evenly(matrix: Matrix, rows: int, cols: int, nonzero_blocks: int) -> SparseMatrix:
+    """A matrix whose nonzero blocks are spread over its block rows as evenly as whole blocks allow."""
+    grid_rows, grid_cols = block_grid(matrix, rows, cols)
+    few, rest = divmod(min(nonzero_blocks, grid_rows * grid_cols), grid_rows)
+    histogram = ((few, grid_rows - rest), (few + 1, rest)) if rest else ((few, grid_rows),)
+    return SparseMatrix(matrix, grid_rows * grid_cols, histogram)

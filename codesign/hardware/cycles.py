@@ -1,0 +1,133 @@
+"""The cycle contract: exact cycles of the engine, from start to last output, with no fitted constant.
+
+With T = ⌈M / L⌉ token groups, F cycles to fetch a block and Q cycles to requantise a token group, a block row
+with n nonzero blocks holds the array for
+
+    max(n · max(T, F), T · Q)
+
+cycles: its blocks stay T cycles each (F, if the next block takes longer to arrive), and it cannot end before
+the block row ahead of it is requantised, since there are two sets of accumulators. Q = 1 gives the form of a
+fully parallel requantiser, max(n · max(T, F), T). After the last block row the engine still requantises it
+(T · Q), and before the first it fetches a block (F); the rest is the pipeline's constant number of stages.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cache
+from math import ceil
+
+from codesign.boards import DspType
+from codesign.hardware.accelerator import Accelerator, SparseMatrix, WeightMemory
+from codesign.hardware.dsp import dsp_packing
+from codesign.hardware.images import image_bits
+from codesign.hardware.memories import ceil_div
+from codesign.numerics import ACTIVATION_BITS
+
+# Register stages between start and the last output, besides those that depend on the array's shape.
+_STAGES = {
+    "start and layer table": 1,
+    "index read": 2,
+    "weight read": 2,
+    "block swap": 1,
+    "activation read": 2,
+    "multiply": 3,
+    "split fields": 1,
+    "accumulate": 1,
+    "accumulator read": 1,
+    "bias": 1,
+    "requantising multiply": 3,
+    "shift and round": 1,
+    "saturate": 1,
+    "output": 1,
+}
+
+
+def token_groups(accelerator: Accelerator, tokens: int) -> int:
+    """T = ⌈M / L⌉."""
+    return ceil_div(tokens, accelerator.lanes)
+
+
+def external_bytes_per_cycle(accelerator: Accelerator, bytes_per_second: float) -> Fraction:
+    """What external memory delivers per cycle: the slower of its rate and the ports' width; exact."""
+    return _bytes_per_cycle(
+        accelerator.axi_ports * accelerator.axi_port_bits, accelerator.clock_mhz, bytes_per_second
+    )
+
+
+@cache  # exact fractions are slow to make, and a search asks for the same few again and again
+def _bytes_per_cycle(port_bits: int, clock_mhz: float, bytes_per_second: float) -> Fraction:
+    return min(Fraction(port_bits, 8), Fraction(bytes_per_second) / (Fraction(clock_mhz) * 10**6))
+
+
+def fetch_cycles(accelerator: Accelerator, memory: WeightMemory, bytes_per_second: float) -> int:
+    """F: cycles to bring one block's weights to the array.
+
+    Args:
+        accelerator: The design.
+        memory: Where the weights lie.
+        bytes_per_second: What long reads of external memory can count on.
+    """
+    if memory is not WeightMemory.DDR:
+        return ceil_div(accelerator.block_bits, accelerator.weight_port_bits)
+    bits = 8 * external_bytes_per_cycle(accelerator, bytes_per_second)
+    if not bits:
+        raise ValueError("weights in external memory need at least one port")
+    return ceil(accelerator.block_bits / bits)
+
+
+def block_row_cycles(accelerator: Accelerator, blocks: int, groups: int, fetch: int) -> int:
+    """Cycles that a block row with ``blocks`` nonzero blocks holds the array (T groups, F fetch cycles)."""
+    return max(blocks * max(groups, fetch), groups * accelerator.requant_interval)
+
+
+def pipeline_stages(accelerator: Accelerator, dsp_type: DspType) -> int:
+    """Register stages from start to output: a constant of the design."""
+    packing = dsp_packing(dsp_type, accelerator.weight_bits, accelerator.dsp_packing)
+    chain = min(accelerator.cols, packing.longest_chain)
+    segments = ceil_div(accelerator.cols, chain)
+    # Each DSP of a cascade adds one stage, each level of the adder tree behind the cascades another.
+    return sum(_STAGES.values()) + (chain - 1) + (segments - 1).bit_length()
+
+
+def matrix_cycles(
+    accelerator: Accelerator,
+    dsp_type: DspType,
+    sparse: SparseMatrix,
+    tokens: int,
+    memory: WeightMemory,
+    bytes_per_second: float,
+    *,
+    streamed_activations: bool = False,
+) -> int:
+    """Cycles for one matrix and ``tokens`` tokens, from start to last output.
+
+    More tokens than the buffers hold take several passes. Where external memory delivers the weights (or, with
+    ``streamed_activations``, takes and returns the activations of each pass), a pass lasts at least as long as
+    the bytes that cross.
+    """
+    total = 0
+    remaining = tokens
+    fetch = fetch_cycles(accelerator, memory, bytes_per_second)
+    stages = pipeline_stages(accelerator, dsp_type)
+    weight_bytes = external_weight_bytes(accelerator, sparse) if memory is WeightMemory.DDR else 0
+    rate = external_bytes_per_cycle(accelerator, bytes_per_second)
+    while remaining > 0:
+        present = min(remaining, accelerator.max_tokens)
+        groups = token_groups(accelerator, present)
+        summing = sum(count * block_row_cycles(accelerator, blocks, groups, fetch) for blocks, count in sparse.rows)
+        crossing = weight_bytes
+        if streamed_activations:
+            features = sparse.matrix.in_features + sparse.matrix.out_features
+            crossing += features * present * ACTIVATION_BITS // 8
+        busy = max(summing, ceil(crossing / rate)) if crossing else summing
+        # Full passes are alike: count them at once.
+        passes = remaining // present
+        total += passes * (fetch + busy + groups * accelerator.requant_interval + stages)
+        remaining -= passes * present
+    return total
+
+
+def external_weight_bytes(accelerator: Accelerator, sparse: SparseMatrix) -> int:
+    """Bytes of one matrix's images in external memory: blocks, index words, channel constants."""
+    return ceil_div(image_bits(accelerator, sparse).total, 8)

@@ -1,0 +1,74 @@
+"""How many memory primitives an array of words needs, by its true width and depth.
+
+An array is tiled with one aspect ratio of one primitive: ⌈width / tile width⌉ × ⌈depth / tile depth⌉ tiles, the
+cheapest ratio taken. The hardware instantiates its memories tile by tile, so the count does not depend on what
+a synthesiser would make of a large array.
+
+Aspect ratios: block RAM from AMD UG573 (UltraScale) and UG473 (7 series), simple dual port; URAM288 is
+4096 × 72 only (UG573); distributed RAM from UG574 and UG474.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import cache
+
+from codesign.boards import DspType
+
+# (width, depth) of one tile and what it costs in BRAM18.
+_BLOCK_RAM = (
+    *((width, depth, 1) for width, depth in ((1, 16384), (2, 8192), (4, 4096), (9, 2048), (18, 1024), (36, 512))),
+    *((width, depth, 2) for width, depth in ((1, 32768), (2, 16384), (4, 8192), (9, 4096), (18, 2048))),
+    *((width, depth, 2) for width, depth in ((36, 1024), (72, 512))),
+)
+_URAM = (72, 4096)
+URAM_WORDS = _URAM[1]
+BRAM18_BITS, URAM_BITS = 18 * 1024, 288 * 1024
+
+# (bits, depth, LUTs) of one simple dual-port distributed RAM: RAM32M16 / RAM64M8 and RAM32M / RAM64M.
+_DISTRIBUTED = {
+    DspType.DSP48E2: ((14, 32, 8), (7, 64, 8)),
+    DspType.DSP48E1: ((6, 32, 4), (3, 64, 4)),
+}
+DEEPEST_DISTRIBUTED = 64
+"""Words above which an array goes to block RAM: from here on distributed RAM costs more than it saves."""
+
+
+class Storage(StrEnum):
+    """Where an array of words is kept on chip."""
+
+    BRAM = "bram"
+    URAM = "uram"
+
+
+def ceil_div(a: int, b: int) -> int:
+    """⌈a / b⌉ for integers."""
+    return -(-a // b)
+
+
+@cache
+def bram18(width: int, depth: int) -> int:
+    """Block RAM for ``depth`` words of ``width`` bits, in BRAM18 (a BRAM36 counts two)."""
+    if width == 0 or depth == 0:
+        return 0
+    return min(ceil_div(width, w) * ceil_div(depth, d) * cost for w, d, cost in _BLOCK_RAM)
+
+
+@cache
+def uram(width: int, depth: int) -> int:
+    """URAM288 blocks for ``depth`` words of ``width`` bits."""
+    return ceil_div(width, _URAM[0]) * ceil_div(depth, _URAM[1])
+
+
+def distributed_luts(width: int, depth: int, dsp_type: DspType) -> int:
+    """LUTs of a distributed RAM; the device generation is known by its DSP type."""
+    return min(ceil_div(width, bits) * ceil_div(depth, words) * luts for bits, words, luts in _DISTRIBUTED[dsp_type])
+
+
+@cache
+def depth_tiles(storage: Storage, width: int, depth: int) -> int:
+    """Tiles behind one another, whose outputs a multiplexer joins (URAM joins them by its own cascade)."""
+    if storage is Storage.URAM or width == 0 or depth == 0:
+        return 1
+    _, tile_depth, _ = min(_BLOCK_RAM, key=lambda t: (ceil_div(width, t[0]) * ceil_div(depth, t[1]) * t[2], -t[1]))
+    return ceil_div(depth, tile_depth)

@@ -1,0 +1,18 @@
+"""DistilBERT."""
+
+from codesign.models.family import Family
+
+FAMILY = Family(
+    model_type="distilbert",
+    hidden="dim",
+    layers="n_layers",
+    ffn="hidden_dim",
+    heads="n_heads",
+    layer="transformer.layer.{}",
+    query="attention.q_lin",
+    key="attention.k_lin",
+    value="attention.v_lin",
+    attention_output="attention.out_lin",
+    ffn_in="ffn.lin1",
+    ffn_out="ffn.lin2",
+)

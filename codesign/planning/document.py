@@ -1,0 +1,142 @@
+"""plan.yaml and plan.json: a plan as data, the same fields in both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from codesign import __version__
+from codesign.files import read_yaml
+from codesign.hardware.accelerator import Accelerator
+from codesign.hardware.plan import Budget, Design, Granularity, LayerPlan, Plan, tightest
+from codesign.hardware.resources import RESOURCES, Resources, usable_resources
+from codesign.models import EncoderShape
+
+FORMAT = "codesign-plan-1"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Predicted(_Strict):
+    """Outcome of the hardware model; resources in the units of the board files."""
+
+    cycles: int
+    latency_ms: float
+    dense_cycles: int
+    speedup: float
+    dsp: int
+    lut: int
+    ff: int
+    bram18: int
+    uram: int
+
+
+class Alternative(_Strict):
+    """A design that was not chosen."""
+
+    rows: int
+    cols: int
+    lanes: int
+    density: float
+    cycles: int
+    latency_ms: float
+    dsp: int
+    binding_resource: str
+
+
+class PlanDocument(_Strict):
+    """All that a plan says.
+
+    ``compression`` is all blocks over kept blocks of the encoder's matrices. ``usable`` is what the design may
+    take of the board. ``outside`` is the work of one batch that is not in ``predicted``: the
+    multiply-accumulates of QKᵀ and PV.
+    """
+
+    format: Literal["codesign-plan-1"]
+    codesign: str
+    seed: int
+    board: str
+    part: str
+    model: str
+    shape: EncoderShape
+    tokens: int
+    batch: int
+    granularity: Granularity
+    budget: Budget
+    density: float
+    compression: float
+    accelerator: Accelerator
+    activations_on_chip: bool
+    predicted: Predicted
+    usable: Resources
+    binding_resource: str
+    next_larger_exceeds: tuple[str, ...]
+    resources_by_unit: dict[str, Resources]
+    layers: tuple[LayerPlan, ...]
+    fastest: Alternative
+    runners_up: tuple[Alternative, ...]
+    outside: dict[str, int]
+
+
+def plan_document(plan: Plan, seed: int = 0) -> PlanDocument:
+    """A plan as data."""
+    chosen, work = plan.chosen, plan.work
+    return PlanDocument(
+        format=FORMAT,
+        codesign=__version__,
+        seed=seed,
+        board=plan.board.name,
+        part=plan.board.part,
+        model=work.shape.name,
+        shape=work.shape,
+        tokens=work.tokens,
+        batch=work.batch,
+        granularity=work.granularity,
+        budget=plan.budget,
+        density=chosen.density,
+        compression=1 / chosen.density,
+        accelerator=chosen.accelerator,
+        activations_on_chip=chosen.activations_on_chip,
+        predicted=Predicted(
+            cycles=chosen.cycles,
+            latency_ms=chosen.latency_ms,
+            dense_cycles=plan.dense.cycles,
+            speedup=plan.dense.cycles / chosen.cycles,
+            **{name: getattr(chosen.resources, name) for name in RESOURCES},
+        ),
+        usable=usable_resources(plan.board),
+        binding_resource=tightest(chosen, plan.board)[0],
+        next_larger_exceeds=plan.next_larger,
+        resources_by_unit=chosen.parts,
+        layers=chosen.layers,
+        fastest=_alternative(plan.fastest, plan),
+        runners_up=tuple(_alternative(design, plan) for design in plan.runners_up),
+        outside={"attention_macs": work.batch * work.shape.attention_macs(work.tokens)},
+    )
+
+
+def _alternative(design: Design, plan: Plan) -> Alternative:
+    accelerator = design.accelerator
+    return Alternative(
+        rows=accelerator.rows,
+        cols=accelerator.cols,
+        lanes=accelerator.lanes,
+        density=design.density,
+        cycles=design.cycles,
+        latency_ms=design.latency_ms,
+        dsp=design.resources.dsp,
+        binding_resource=tightest(design, plan.board)[0],
+    )
+
+
+def load_plan(path: Path) -> PlanDocument:
+    """Read a plan back, from plan.yaml or the folder that it is in.
+
+    Raises:
+        InputError: The file is missing, damaged, or of another format version.
+    """
+    return read_yaml(path / "plan.yaml" if path.is_dir() else path, PlanDocument)

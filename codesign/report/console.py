@@ -1,0 +1,11 @@
+"""The one place that decides how terminal output looks."""
+
+from __future__ import annotations
+
+from rich.console import Console
+
+
+def console() -> Console:
+    """Standard output; a pipe or file gets plain text wide enough for the tables."""
+    probe = Console()
+    return probe if probe.is_terminal else Console(width=130)

@@ -1,0 +1,220 @@
+"""A plan on the terminal: the choice, its reasons, what it costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from codesign.hardware.accelerator import Accelerator
+from codesign.hardware.plan import NEAR_TIE, Design, LayerPlan, Plan, tightest
+from codesign.hardware.resources import RESOURCES, coefficients, usable_resources
+
+_LABEL = {"lut": "LUT", "ff": "FF", "bram18": "BRAM18", "uram": "URAM", "dsp": "DSP"}
+
+
+def plan_text(plan: Plan) -> Iterator[RenderableType]:
+    """The plan, part by part."""
+    chosen = plan.chosen
+    yield _headline(plan)
+    yield Text()
+    yield _resource_table(plan)
+    yield Text()
+    yield _layer_table(chosen)
+    if plan.runners_up:
+        yield Text()
+        yield _alternatives_table(plan)
+    yield Text()
+    for reason in reasons(plan):
+        yield Text(f"• {reason}")
+    yield Text()
+
+
+def _headline(plan: Plan) -> Text:
+    work, chosen = plan.work, plan.chosen
+    accelerator = chosen.accelerator
+    shape = work.shape
+    text = Text()
+    text.append(f"{plan.board.title}", style="bold")
+    text.append(
+        f"\n{shape.name} ({shape.family}: {shape.layers} layers, {shape.hidden} wide, {shape.ffn} feed-forward), "
+        f"{work.tokens} tokens × {work.batch}, budget: {plan.budget}\n\n"
+    )
+    text.append(f"array {accelerator.shape}", style="bold green")
+    text.append(
+        f"  int{accelerator.weight_bits}, {accelerator.macs_per_cycle:,} multiply-accumulates per cycle at "
+        f"{accelerator.clock_mhz:g} MHz\nblock {accelerator.rows}×{accelerator.cols}"
+        f"  density {chosen.density:.1%} ({1 / chosen.density:.2f}× compression)\n"
+    )
+    text.append(f"predicted {chosen.latency_ms:.3f} ms", style="bold green")
+    text.append(
+        f"  {chosen.cycles:,} cycles, {plan.dense.cycles / chosen.cycles:.2f}× the same array with nothing pruned"
+        f" ({plan.dense.latency_ms:.3f} ms)"
+    )
+    return text
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+
+
+def _resource_table(plan: Plan) -> Table:
+    table = _table("Resources")
+    table.add_column("")
+    for column in ("design", "usable", "device", "of usable"):
+        table.add_column(column, justify="right")
+    used, limit = plan.chosen.resources, usable_resources(plan.board)
+    binding, _ = tightest(plan.chosen, plan.board)
+    for name in RESOURCES:
+        amount, usable = getattr(used, name), getattr(limit, name)
+        part = f"{amount / usable:.0%}" if usable else "–"
+        table.add_row(
+            _LABEL[name],
+            f"{amount:,}",
+            f"{usable:,}",
+            f"{getattr(plan.board.device, name):,}",
+            f"{part} ← binds" if name == binding else part,
+        )
+    return table
+
+
+def _layer_table(design: Design) -> Table:
+    table = _table("Matrices")
+    table.add_column("matrix", no_wrap=True)
+    for column in ("N×K", "blocks kept", "cycles", "weights in", "bound by", "MAC/byte"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, layers in _alike(design):
+        layer = layers[0]
+        intensity = "on chip" if layer.macs_per_byte is None else f"{layer.macs_per_byte:.0f}"
+        table.add_row(
+            f"{len(layers)} × {name}" if len(layers) > 1 else name,
+            f"{layer.out_features}×{layer.in_features}",
+            f"{layer.nonzero_blocks:,} / {layer.blocks:,}",
+            f"{layer.predicted_cycles:,}",
+            layer.weight_memory.value.upper(),
+            layer.bound,
+            intensity,
+        )
+    return table
+
+
+def _alike(design: Design) -> Iterator[tuple[str, list[LayerPlan]]]:
+    """Layers grouped by role and prediction, in the order of use; their numbers become ranges."""
+
+    def key(layer: LayerPlan) -> tuple[str, str, int, int]:
+        role = re.sub(r"\.\d+\.", ".*.", layer.name)
+        return role, layer.weight_memory.value, layer.predicted_cycles, layer.nonzero_blocks
+
+    order = {key(layer): i for i, layer in reversed(list(enumerate(design.layers)))}
+    ordered = sorted(design.layers, key=lambda layer: order[key(layer)])
+    for (role, *_), group in groupby(ordered, key=key):
+        layers = list(group)
+        yield role if len(layers) > 1 else layers[0].name, layers
+
+
+def _alternatives_table(plan: Plan) -> Table:
+    table = _table("Runners-up (the best array of other block shapes)")
+    for column in ("array", "block area", "density", "ms", "against chosen", "DSP", "BRAM18", "URAM", "binds"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for design in plan.runners_up:
+        table.add_row(
+            design.accelerator.shape,
+            f"{design.accelerator.block_area}",
+            f"{design.density:.1%}",
+            f"{design.latency_ms:.3f}",
+            f"{design.cycles / plan.chosen.cycles - 1:+.1%}",
+            f"{design.resources.dsp:,}",
+            f"{design.resources.bram18:,}",
+            f"{design.resources.uram:,}",
+            _LABEL[tightest(design, plan.board)[0]],
+        )
+    return table
+
+
+def reasons(plan: Plan) -> Iterator[str]:
+    """Why this design, and what the prediction leaves out: one sentence each."""
+    chosen, fastest, accelerator = plan.chosen, plan.fastest, plan.chosen.accelerator
+    if accelerator.block != fastest.accelerator.block:
+        yield (
+            f"The fastest array is {fastest.accelerator.shape} ({fastest.latency_ms:.3f} ms at density"
+            f" {fastest.density:.1%}); among near ties (within {NEAR_TIE:.0%}) the smallest block is taken,"
+            f" because small blocks cost less accuracy: {accelerator.rows}×{accelerator.cols} has"
+            f" {accelerator.block_area / fastest.accelerator.block_area:.2f}× its area."
+        )
+    else:
+        yield "No array of the search is faster under this budget, and no near tie has a smaller block."
+    binding, part = tightest(chosen, plan.board)
+    if plan.next_larger:
+        stops = " and ".join(_LABEL[name] for name in plan.next_larger)
+        yield f"{_LABEL[binding]} is used to {part:.0%}; a step more lanes would need more {stops} than is usable."
+    else:
+        yield f"{_LABEL[binding]} binds ({part:.0%} of what is usable)."
+    yield _weights_sentence(plan)
+    yield _design_sentence(accelerator)
+    bounds = sorted({layer.bound for layer in chosen.layers})
+    yield f"The matrices are bound by {', '.join(bounds)}."
+    if not chosen.activations_on_chip:
+        yield (
+            f"The buffers hold {accelerator.max_tokens} of {plan.work.tokens} tokens: activations cross external"
+            " memory between matrices, which is in the prediction."
+        )
+    macs = chosen.nonzero_blocks * accelerator.block_area * plan.work.tokens * plan.work.batch
+    attention = plan.work.batch * plan.work.shape.attention_macs(plan.work.tokens)
+    yield (
+        "The prediction is of the encoder's weight matrices. Outside it: QKᵀ and PV (another"
+        f" {attention / macs:.1%} of the multiply-accumulates), softmax, LayerNorm, embeddings."
+    )
+    slrs = plan.board.device.super_logic_regions
+    if slrs > 1:
+        yield (
+            f"The device has {slrs} super logic regions; the array takes {part:.0%} of what is usable of all of"
+            " them, and crossing them at this clock is for the implementation to show."
+        )
+    yield from _uncertainties(plan)
+
+
+def _weights_sentence(plan: Plan) -> str:
+    places: dict[str, int] = {}
+    for layer in plan.chosen.layers:
+        places[layer.weight_memory.value] = places.get(layer.weight_memory.value, 0) + 1
+    names = {
+        "bram": "block RAM (in the bitstream)",
+        "uram": "URAM" if plan.board.device.uram_initialisable else "URAM (loaded once at start-up)",
+        "ddr": f"external memory ({plan.board.read_bytes_per_second / 1e9:.1f} GB/s usable)",
+    }
+    parts = [f"{count} in {names[place]}" for place, count in sorted(places.items())]
+    return f"Weights of {len(plan.chosen.layers)} matrices: {', '.join(parts)}."
+
+
+def _design_sentence(accelerator: Accelerator) -> str:
+    packed = {1: "one product", 2: "two products", 4: "four products"}[accelerator.dsp_packing]
+    shared = (
+        f"one requantiser serves {accelerator.requant_interval} rows"
+        if accelerator.requant_interval > 1
+        else "every row has its own requantiser"
+    )
+    return (
+        f"{packed.capitalize()} per DSP; {shared}; activations in {accelerator.activation_memory.value.upper()};"
+        f" a {accelerator.weight_port_bits}-bit weight port on chip, {accelerator.axi_ports} AXI port(s) of"
+        f" {accelerator.axi_port_bits} bits."
+    )
+
+
+def _uncertainties(plan: Plan) -> Iterator[str]:
+    table = coefficients()
+    allowances = [name for name in vars(table) if getattr(table, name).basis == "allowance"]
+    if allowances:
+        yield (
+            "LUT and FF rest on unit counts measured in synthesis and on allowances for"
+            f" {', '.join(name.replace('_', ' ') for name in allowances)}; no whole engine has been synthesised."
+        )
+    used = ("device", "usable", "memories.0", "axi", "clock.default_mhz")
+    unconfirmed = [
+        path for path, source in plan.board.sources.items() if not source.confirmed and path.startswith(used)
+    ]
+    if unconfirmed:
+        yield f"Unconfirmed figures of the board: {', '.join(unconfirmed)} (codesign boards {plan.board.name})."

@@ -1,0 +1,13 @@
+"""Where the files shipped with the package lie: boards and templates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def data_folder(name: str) -> Path:
+    """The folder ``boards`` or ``hls_templates``, in an installed wheel or in a checkout."""
+    installed = _PACKAGE / "_data" / name
+    return installed if installed.is_dir() else _PACKAGE.parent / name
