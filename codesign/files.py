@@ -16,6 +16,8 @@ from codesign.errors import InputError
 
 ModelT = TypeVar("ModelT")
 
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # pydantic's names for an unknown field
+
 
 class _StrictLoader(yaml.SafeLoader):
     """SafeLoader that refuses a key given twice (plain YAML keeps the last, silently)."""
@@ -90,14 +92,19 @@ def check(content: object, model: type[ModelT], source: object) -> ModelT:
     """
     try:
         return pydantic.TypeAdapter(model).validate_python(content)
+    except InputError as error:  # of a dataclass that checks itself
+        raise InputError(
+            error.problem, file=source, field=error.field, value=error.value, accepted=error.accepted
+        ) from None
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt field is both unknown and missing: the unknown name is the one to show.
+        first = min(error.errors(), key=lambda e: e["type"] not in _UNKNOWN)
         others = error.error_count() - 1
         more = f" (and {others} more)" if others else ""
         field = ".".join(str(part) for part in first["loc"]) or None
         value = first.get("input")
         shown = value if isinstance(value, str | int | float | bool) else None
-        if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        if first["type"] in _UNKNOWN:
             raise InputError(
                 f"unknown field{more}",
                 file=source,

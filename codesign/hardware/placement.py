@@ -28,15 +28,18 @@ def place(
         limit: What the design may take of the board.
 
     Returns:
-        All of them, placed; those alike may be split between memories.
+        All of them, placed; those alike may be split between memories. A design without an AXI port has all in
+        block RAM, whether they fit or not.
     """
     ordered = sorted(alike, key=lambda pair: pair[0].nonzero_blocks)
     left = [count for _, count in ordered]
     on_chip: Counter[tuple[int, WeightMemory]] = Counter()
 
+    last_resort = WeightMemory.DDR if accelerator.axi_ports else WeightMemory.BRAM
+
     def placed() -> list[Placed]:
         resident = [Placed(ordered[i][0], memory, n) for (i, memory), n in on_chip.items() if n]
-        streamed = [Placed(s, WeightMemory.DDR, n) for (s, _), n in zip(ordered, left, strict=True) if n]
+        streamed = [Placed(s, last_resort, n) for (s, _), n in zip(ordered, left, strict=True) if n]
         return resident + streamed
 
     def moves(index: int, memory: WeightMemory, count: int) -> bool:

@@ -127,9 +127,9 @@ def _hub_config(model: str) -> dict[str, Any]:
     try:
         config: dict[str, Any] = AutoConfig.from_pretrained(model).to_dict()
     except Exception as error:  # transformers raises many kinds; all mean "not to be had"
-        reason = str(error).strip().splitlines()
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"no such local folder, and the hub gave no configuration: {reason[0] if reason else error!r}",
+            f"no such local folder, and the hub gave no configuration: {reason}",
             field="--model",
             value=model,
             accepted="a folder with a config.json, a hub name when online, or --shape",

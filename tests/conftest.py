@@ -1,0 +1,51 @@
+"""Shared helpers: running the command line in this process, and boards with a changed figure."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+from codesign.boards import Board, load_board
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def codesign(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Run ``codesign`` with arguments."""
+    from codesign.cli import main
+
+    def run(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["codesign", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        captured = capsys.readouterr()
+        code = caught.value.code
+        assert isinstance(code, int)
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+def changed(board: str, **updates: object) -> Board:
+    """A board with some figures replaced: ``changed("zcu104", device__dsp=100)``."""
+    result = load_board(board)
+    for path, value in updates.items():
+        section, field = path.split("__")
+        part = getattr(result, section)
+        if section == "memories":
+            memory = part[0].model_copy(update={field: value})
+            result = result.model_copy(update={"memories": [memory, *part[1:]]})
+        else:
+            result = result.model_copy(update={section: part.model_copy(update={field: value})})
+    return result

@@ -1,0 +1,296 @@
+from __future__ import annotations
+
+from itertools import product
+from math import ceil, log2
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from codesign.boards import Board, DspType, load_board
+from codesign.errors import InputError
+from codesign.hardware import plan as planner
+from codesign.hardware.accelerator import Accelerator, WeightMemory, sparse_matrix
+from codesign.hardware.memories import Storage
+from codesign.hardware.plan import (
+    NEAR_TIE,
+    NEARLY_AS_DENSE,
+    Budget,
+    BudgetKind,
+    Design,
+    Granularity,
+    Plan,
+    Work,
+    make_plan,
+    predict,
+    sparsify,
+)
+from codesign.hardware.resources import usable_resources
+from codesign.models import EncoderShape, parse_shape
+from tests.conftest import changed
+
+TINY = EncoderShape("tiny", "bert", hidden=48, layers=1, ffn=96, heads=2)
+SMALL = EncoderShape("small", "bert", hidden=128, layers=2, ffn=512, heads=2)
+MINI = parse_shape("hidden=384,layers=6,ffn=1536,heads=12")
+BERT = parse_shape("hidden=768,layers=12,ffn=3072,heads=12")
+
+
+def compression(value: float) -> Budget:
+    return Budget(BudgetKind.COMPRESSION, value)
+
+
+def brute_force(board: Board, work: Work, density: float) -> list[Design]:
+    """Every array there is, with every number of lanes, by nested loops; only what fits."""
+    limit = usable_resources(board)
+    clock = board.clock.default_mhz
+    designs = []
+    tiles = {work.tokens, -(-work.tokens // 2)} if work.tokens > planner.SMALLEST_TILE else {work.tokens}
+    for rows, cols, tile in product(planner.BLOCK_SIDES, planner.BLOCK_SIDES, tiles):
+        for lanes, products, interval in product(range(1, tile + 2), (1, 2), (1, 2, 4, 8, 16, 32)):
+            if rows % interval:
+                continue
+            needed = rows * cols * 8 / ceil(tile / lanes)  # bits per cycle that hide the fetch of a block
+            memory_bits = 8 * board.read_bytes_per_second / (clock * 1e6)
+            for storage in Storage:
+                accelerator = Accelerator(
+                    rows=rows,
+                    cols=cols,
+                    lanes=lanes,
+                    weight_bits=8,
+                    dsp_packing=products,
+                    clock_mhz=clock,
+                    max_tokens=tile,
+                    weight_port_bits=max(8, 2 ** ceil(log2(needed))),
+                    axi_ports=min(board.axi.ports, max(1, ceil(min(needed, memory_bits) / board.axi.port_bits))),
+                    axi_port_bits=board.axi.port_bits,
+                    requant_interval=interval,
+                    activation_memory=storage,
+                )
+                sparse = sparsify(accelerator, work.matrices, density)
+                design = predict(accelerator, board, sparse, work.tokens)
+                if design.resources.fits(limit):
+                    designs.append(design)
+    return designs
+
+
+@pytest.mark.parametrize("board", ["pynq-z2", "ultra96-v2", "kv260"])
+@pytest.mark.parametrize("factor", [1.0, 4.0])
+def test_the_search_misses_nothing(board: str, factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "BLOCK_SIDES", (4, 12, 16))
+    work = Work(TINY, tokens=18)
+    loaded = load_board(board)
+    plan = make_plan(loaded, work, compression(factor))
+    everything = brute_force(loaded, work, 1 / factor)
+    fastest = min(d.cycles for d in everything)
+    assert plan.fastest.cycles == fastest
+    near = [d for d in everything if d.cycles <= fastest * (1 + NEAR_TIE)]
+    smallest = min(d.accelerator.block_area for d in near)
+    assert plan.chosen.accelerator.block_area == smallest
+    assert plan.chosen.cycles == min(d.cycles for d in near if d.accelerator.block_area == smallest)
+
+
+def check(plan: Plan) -> None:
+    """What holds of every plan."""
+    limit = usable_resources(plan.board)
+    for design in (plan.chosen, plan.fastest, *plan.runners_up, *plan.pareto):
+        assert design.resources.fits(limit)
+    assert plan.chosen.cycles == sum(layer.predicted_cycles for layer in plan.chosen.layers)
+    assert [layer.name for layer in plan.chosen.layers] == [m.name for m in plan.work.shape.matrices()]
+    for layer in plan.chosen.layers:
+        rows, cols = plan.chosen.accelerator.block
+        assert layer.blocks == -(-layer.out_features // rows) * -(-layer.in_features // cols)
+        assert 1 <= layer.nonzero_blocks <= layer.blocks
+        assert (layer.macs_per_byte is None) == (
+            layer.weight_memory is not WeightMemory.DDR and plan.chosen.activations_on_chip
+        )
+    blocks = {design.accelerator.block for design in plan.runners_up}
+    assert plan.chosen.accelerator.block not in blocks
+    assert len(blocks) == len(plan.runners_up)
+
+
+BOARDS = ["kv260", "pynq-z2", "u250", "u280", "u50", "ultra96-v2", "zcu102", "zcu104"]
+
+
+@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("shape", [BERT, MINI], ids=["bert-base", "mini"])
+def test_plans_on_all_boards(board: str, shape: EncoderShape) -> None:
+    plan = make_plan(load_board(board), Work(shape), compression(2.0))
+    check(plan)
+    assert 2.0 <= 1 / plan.chosen.density < 2.02
+    # Nothing is faster than all multipliers busy every cycle with what is left.
+    macs = plan.chosen.nonzero_blocks * plan.chosen.accelerator.macs_per_cycle / plan.chosen.accelerator.lanes * 128
+    assert plan.chosen.cycles >= macs / plan.chosen.accelerator.macs_per_cycle
+    # With the DSPs of the board well used, it is not much slower either.
+    assert plan.chosen.resources.dsp >= 0.5 * usable_resources(plan.board).dsp
+    assert plan.dense.cycles >= plan.chosen.cycles
+
+
+@given(
+    dsps=st.integers(200, 1728),
+    more=st.integers(0, 800),
+    rate=st.floats(1.0, 30.0),
+    faster=st.floats(1.0, 4.0),
+    factor=st.floats(1.0, 10.0),
+    sparser=st.floats(1.0, 3.0),
+)
+@settings(max_examples=8, deadline=None)
+def test_more_dsps_bandwidth_or_sparsity_never_make_it_worse(
+    dsps: int, more: int, rate: float, faster: float, factor: float, sparser: float
+) -> None:
+    work = Work(SMALL, tokens=32)
+
+    def cycles(dsps: int, rate: float, factor: float) -> int:
+        board = changed("zcu104", device__dsp=dsps, memories__gb_per_s=rate)
+        plan = make_plan(board, work, compression(factor))
+        # What is chosen may be slower than the fastest only for a smaller block, and only by a near tie.
+        assert plan.chosen.cycles <= plan.fastest.cycles * (1 + NEAR_TIE)
+        if plan.chosen.cycles > plan.fastest.cycles:
+            assert plan.chosen.accelerator.block_area < plan.fastest.accelerator.block_area
+        return plan.fastest.cycles
+
+    now = cycles(dsps, rate, factor)
+    assert cycles(dsps + more, rate, factor) <= now
+    assert cycles(dsps, rate * faster, factor) <= now
+    assert cycles(dsps, rate, factor * sparser) <= now
+
+
+@pytest.mark.parametrize("board", ["zcu104", "pynq-z2"])
+def test_a_latency_budget_is_met_at_the_highest_density(board: str) -> None:
+    loaded = load_board(board)
+    dense = make_plan(loaded, Work(SMALL)).fastest.latency_ms
+    plan = make_plan(loaded, Work(SMALL), Budget(BudgetKind.LATENCY, dense / 3))
+    check(plan)
+    assert plan.chosen.latency_ms <= dense / 3
+    # Every design that exists meets it only with fewer blocks than this, or hardly more.
+    limit = plan.chosen.density / (1 - NEARLY_AS_DENSE) * 1.04
+    for design in planner.every_design(loaded, Work(SMALL), min(limit, 1.0)):
+        assert design.latency_ms > dense / 3
+
+
+def test_a_generous_latency_budget_prunes_nothing() -> None:
+    plan = make_plan(load_board("zcu104"), Work(SMALL), Budget(BudgetKind.LATENCY, 1000.0))
+    assert plan.chosen.density == 1.0
+
+
+def test_on_chip() -> None:
+    plan = make_plan(load_board("zcu104"), Work(MINI), Budget(BudgetKind.ON_CHIP))
+    check(plan)
+    assert plan.chosen.on_chip
+    assert all(layer.weight_memory is not WeightMemory.DDR for layer in plan.chosen.layers)
+    # 10.6 MB of weights do not fit 4.75 MiB of memory, of which buffers take a part.
+    assert plan.chosen.density < 0.45
+    # A bit more would not fit this array.
+    more = predict(
+        plan.chosen.accelerator,
+        plan.board,
+        sparsify(plan.chosen.accelerator, plan.work.matrices, plan.chosen.density + 0.01),
+        128,
+    )
+    assert not more.on_chip
+
+
+@pytest.mark.parametrize(
+    ("board", "budget", "message"),
+    [
+        ("pynq-z2", Budget(BudgetKind.LATENCY, 0.5), r"pynq-z2 cannot reach 0\.5 ms.*accepted: \d.* ms or more"),
+        ("pynq-z2", Budget(BudgetKind.ON_CHIP), "do not fit on the chip of pynq-z2 even at 50× compression"),
+        ("zcu104", Budget(BudgetKind.COMPRESSION, 51.0), r"--compression.*51\.0.*accepted: 1 to 50"),
+        ("zcu104", Budget(BudgetKind.COMPRESSION, 0.5), r"--compression.*0\.5"),
+        ("zcu104", Budget(BudgetKind.LATENCY, 0.0), "--latency-ms"),
+        ("zcu104", Budget(BudgetKind.LATENCY, float("nan")), "--latency-ms"),
+    ],
+)
+def test_impossible_budgets(board: str, budget: Budget, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_plan(load_board(board), Work(BERT), budget)
+
+
+def test_the_best_that_the_board_can_do_is_true() -> None:
+    board = load_board("pynq-z2")
+    with pytest.raises(InputError) as error:
+        make_plan(board, Work(SMALL), Budget(BudgetKind.LATENCY, 1e-3))
+    best = float(str(error.value).partition("accepted: ")[2].split()[0])
+    plan = make_plan(board, Work(SMALL), Budget(BudgetKind.LATENCY, best * 1.01))
+    assert plan.chosen.latency_ms <= best * 1.01
+
+
+@pytest.mark.parametrize(
+    ("work", "message"),
+    [
+        (Work(SMALL, tokens=0), "--tokens"),
+        (Work(SMALL, batch=0), "--batch"),
+        (Work(SMALL, weight_bits=5), "--weight-bits.*8 or 4"),
+        (Work(SMALL, clock_mhz=5000.0), "--clock-mhz.*at most 600"),
+        (Work(SMALL, clock_mhz=-1.0), "--clock-mhz"),
+        (Work(EncoderShape("w", "bert", 140000, 1, 64, 2)), "int32 sums are exact"),
+    ],
+)
+def test_work_out_of_range(work: Work, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make_plan(load_board("zcu104"), work)
+
+
+def test_a_board_that_is_too_small() -> None:
+    with pytest.raises(InputError, match=r"zcu104: device: no array .*accepted: a larger board"):
+        make_plan(changed("zcu104", device__bram18=4, device__uram=0), Work(BERT))
+
+
+def test_int4_halves_the_weights_and_packs_more() -> None:
+    board = load_board("zcu104")
+    int4 = make_plan(board, Work(MINI, weight_bits=4), compression(2.0))
+    int8 = make_plan(board, Work(MINI), compression(2.0))
+    check(int4)
+    assert int4.fastest.cycles <= int8.fastest.cycles
+    # Most of the LUTs for four products per DSP: more multiply-accumulates than two per DSP could do.
+    assert int4.fastest.accelerator.macs_per_cycle > 2 * usable_resources(board).dsp
+
+
+@pytest.mark.parametrize("granularity", [Granularity.COLUMN, Granularity.ROW])
+def test_columns_and_rows(granularity: Granularity) -> None:
+    plan = make_plan(load_board("zcu104"), Work(MINI, granularity=granularity), compression(2.0))
+    check(plan)
+    assert 1 in plan.chosen.accelerator.block
+    assert (plan.chosen.accelerator.cols == 1) == (granularity is Granularity.COLUMN)
+
+
+def test_a_batch_takes_no_longer_than_its_sentences() -> None:
+    board = load_board("zcu104")
+    one = make_plan(board, Work(SMALL), compression(2.0)).fastest
+    eight = make_plan(board, Work(SMALL, batch=8), compression(2.0)).fastest
+    assert one.cycles <= eight.cycles <= 8 * one.cycles
+
+
+def test_a_slower_memory_binds() -> None:
+    board = changed("ultra96-v2", memories__gb_per_s=0.05)
+    plan = make_plan(board, Work(MINI, tokens=32))
+    assert "weight bandwidth" in {layer.bound for layer in plan.chosen.layers}
+    streamed = [layer for layer in plan.chosen.layers if layer.weight_memory is WeightMemory.DDR]
+    rate = board.read_bytes_per_second
+    assert streamed
+    for layer in streamed:  # no faster than its weights can cross
+        seconds = layer.predicted_cycles / plan.chosen.accelerator.clock_mhz / 1e6
+        assert seconds >= layer.nonzero_blocks * plan.chosen.accelerator.block_area / rate
+
+
+def test_prediction_of_a_pruned_model_with_uneven_rows() -> None:
+    # What the pruner will ask: not the planner's even spread, but the blocks that a mask has left.
+    board = load_board("zcu104")
+    accelerator = make_plan(board, Work(SMALL), compression(2.0)).chosen.accelerator
+    even = sparsify(accelerator, SMALL.matrices(), 0.5)
+    rows, cols = accelerator.block
+
+    def uneven(s: object) -> list[int]:
+        columns = s.blocks // s.block_rows
+        return [columns if i % 2 else 0 for i in range(s.block_rows)]
+
+    masks = [sparse_matrix(s.matrix, rows, cols, uneven(s)) for s in even]
+    design = predict(accelerator, board, masks, 128)
+    assert [layer.nonzero_blocks for layer in design.layers] == [s.nonzero_blocks for s in masks]
+    assert design.cycles >= predict(accelerator, board, even, 128).cycles
+
+
+def test_the_board_decides_what_a_dsp_holds() -> None:
+    board = load_board("pynq-z2")
+    assert board.device.dsp_type is DspType.DSP48E1
+    plan = make_plan(board, Work(SMALL), compression(2.0))
+    assert plan.chosen.accelerator.dsp_packing == 2

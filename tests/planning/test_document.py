@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from codesign.boards import load_board
+from codesign.errors import InputError
+from codesign.hardware.plan import Budget, BudgetKind, Plan, Work, make_plan
+from codesign.models import EMBEDDED_DEFAULT
+from codesign.planning import load_plan, plan_document, write_plan
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return make_plan(load_board("zcu104"), Work(EMBEDDED_DEFAULT), Budget(BudgetKind.COMPRESSION, 2.0))
+
+
+def test_plan_json_has_the_fields_that_others_rely_on(plan: Plan, tmp_path: Path) -> None:
+    write_plan(plan, tmp_path, seed=3)
+    content = json.loads((tmp_path / "plan.json").read_text())
+    assert content["board"] == "zcu104"
+    assert content["model"] == "embedded-default"
+    assert content["seed"] == 3
+    assert {"rows", "cols", "lanes", "weight_bits", "dsp_packing", "clock_mhz"} <= content["accelerator"].keys()
+    assert {"cycles", "latency_ms", "dsp", "lut", "ff", "bram18", "uram"} <= content["predicted"].keys()
+    assert len(content["layers"]) == 12
+    for layer in content["layers"]:
+        assert {"name", "out_features", "in_features", "blocks", "nonzero_blocks"} <= layer.keys()
+        assert {"predicted_cycles", "weight_memory"} <= layer.keys()
+    predicted = content["predicted"]
+    assert predicted["cycles"] == sum(layer["predicted_cycles"] for layer in content["layers"])
+    assert predicted["latency_ms"] == pytest.approx(predicted["cycles"] / content["accelerator"]["clock_mhz"] / 1e3)
+    for name in ("dsp", "lut", "ff", "bram18", "uram"):
+        assert predicted[name] == sum(unit[name] for unit in content["resources_by_unit"].values())
+    # plan.yaml says the same.
+    assert yaml.safe_load((tmp_path / "plan.yaml").read_text()) == content
+
+
+def test_a_plan_comes_back_as_it_went(plan: Plan, tmp_path: Path) -> None:
+    write_plan(plan, tmp_path, seed=3)
+    document = plan_document(plan, seed=3)
+    assert load_plan(tmp_path) == load_plan(tmp_path / "plan.yaml") == document
+    assert load_plan(tmp_path).accelerator == plan.chosen.accelerator
+    assert load_plan(tmp_path).layers == plan.chosen.layers
+
+
+def test_the_same_plan_gives_the_same_bytes(plan: Plan, tmp_path: Path) -> None:
+    again = make_plan(plan.board, plan.work, plan.budget)
+    for one, two in zip(write_plan(plan, tmp_path / "a"), write_plan(again, tmp_path / "b"), strict=True):
+        assert one.read_bytes() == two.read_bytes()
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["plan.json", "plan.png", "plan.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("format: codesign-plan-1", "format: codesign-plan-9", r"plan\.yaml: format: .*'codesign-plan-9'"),
+        ("  rows: ", "  rows: -", r"plan\.yaml: accelerator\.rows: not accepted .*a positive integer"),
+        ("board: zcu104\n", "", r"plan\.yaml: board: this field is missing"),
+        ("board: zcu104\n", "board: zcu104\nextra: 1\n", r"plan\.yaml: extra: unknown field"),
+        ("  lanes: ", "  lines: ", r"plan\.yaml: accelerator\.lines: unknown field .*accepted: rows, cols, lanes"),
+    ],
+)
+def test_a_damaged_plan_is_refused(plan: Plan, tmp_path: Path, old: str, new: str, message: str) -> None:
+    write_plan(plan, tmp_path)
+    path = tmp_path / "plan.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    with pytest.raises(InputError, match=message):
+        load_plan(path)
+
+
+def test_a_missing_plan_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"plan\.yaml: no such file"):
+        load_plan(tmp_path)

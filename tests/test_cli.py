@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from codesign.boards import board_names
+from tests.conftest import Outcome
+
+Run = Callable[..., Outcome]
+COMMANDS = ("boards", "plan", "prune", "quantize", "gen-hls", "report")
+SMALL = "hidden=64,layers=1,ffn=128,heads=2"
+
+
+def test_help_names_every_command(codesign: Run) -> None:
+    shown = codesign("--help")
+    assert shown.code == 0
+    assert all(command in shown.out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_each_command_has_a_complete_example(codesign: Run, command: str) -> None:
+    shown = codesign(command, "--help")
+    assert shown.code == 0
+    assert re.search(rf"Example:\s+codesign {command} ", shown.out)
+
+
+@pytest.mark.parametrize("command", ["boards", "plan"])
+def test_the_example_works(codesign: Run, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    example = re.search(rf"Example:\s+codesign ({command} [^│╭]+)", codesign(command, "--help").out)
+    assert example
+    assert codesign(*shlex.split(example[1])).code == 0
+
+
+@pytest.mark.parametrize("command", ["prune", "quantize", "gen-hls", "report"])
+def test_what_is_not_there_yet_says_so(codesign: Run, command: str) -> None:
+    told = codesign(command, "--board", "zcu104", "anything")
+    assert told.code == 2
+    assert told.err.splitlines() == [
+        f"codesign: 'codesign {command}' is not in this version yet: the pipeline reaches 'codesign plan'"
+    ]
+
+
+def test_heavy_packages_are_imported_only_where_used() -> None:
+    check = (
+        "import sys; sys.argv = ['codesign', '--help']\n"
+        "from codesign.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'matplotlib', 'yaml', 'jinja2', 'codesign.hardware.plan'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert "HEAVY []" in shown.stdout
+
+
+def test_planning_needs_no_torch(tmp_path: Path) -> None:
+    check = (
+        f"import sys; sys.argv = ['codesign', 'plan', '-b', 'kv260', '--shape', '{SMALL}', '-o', {str(tmp_path)!r}]\n"
+        "from codesign.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print('CODE', end.code)\n"
+        "print('HEAVY', sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    shown = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert "CODE 0" in shown.stdout
+    assert "HEAVY []" in shown.stdout
+
+
+def test_boards_table_and_details(codesign: Run) -> None:
+    table = codesign("boards")
+    assert table.code == 0
+    assert all(name in table.out for name in board_names())
+    details = codesign("boards", "zcu104")
+    assert "xczu7ev-ffvc1156-2-e" in details.out
+    assert re.search(r"device\.lut\s+230,400\s+\[\d+\]", details.out)
+    assert re.search(r"usable\.bandwidth\s+0\.8\s+\[\d+\] unconfirmed", details.out)
+
+
+def test_plan_writes_and_explains(codesign: Run, tmp_path: Path) -> None:
+    done = codesign(
+        "plan", "--board", "zcu104", "--shape", SMALL, "--compression", "2", "-o", tmp_path, "--seed", "7"
+    )
+    assert done.code == 0
+    assert done.err == ""
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["plan.json", "plan.png", "plan.yaml"]
+    content = json.loads((tmp_path / "plan.json").read_text())
+    assert content["seed"] == 7
+    accelerator = content["accelerator"]
+    assert f"array {accelerator['rows']}×{accelerator['cols']}×{accelerator['lanes']}" in done.out
+    assert f"predicted {content['predicted']['latency_ms']:.3f} ms" in done.out
+    for part in ("Resources", "Matrices", "Runners-up", "← binds", "Outside it: QKᵀ", "compute"):
+        assert part in done.out
+    assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_plan_without_a_model_uses_the_embedded_default(codesign: Run, tmp_path: Path) -> None:
+    done = codesign("plan", "--board", "pynq-z2", "-o", tmp_path)
+    assert done.code == 0
+    assert "No model given" in done.out
+    assert json.loads((tmp_path / "plan.json").read_text())["model"] == "embedded-default"
+
+
+def test_a_board_of_the_user_needs_a_file_only(codesign: Run, tmp_path: Path) -> None:
+    from codesign.shipped import data_folder
+
+    mine = tmp_path / "my-board.yaml"
+    text = (data_folder("boards") / "kv260.yaml").read_text()
+    mine.write_text(text.replace("name: kv260", "name: my-board").replace("  dsp: 1248", "  dsp: 600"))
+    done = codesign("plan", "--board", mine, "--shape", SMALL, "-o", tmp_path / "out")
+    assert done.code == 0
+    content = json.loads((tmp_path / "out" / "plan.json").read_text())
+    assert content["board"] == "my-board"
+    assert content["predicted"]["dsp"] <= 480
+
+
+BAD = [
+    (["plan"], "Missing option '--board'"),
+    (["plan", "--board", "nope"], "unknown board (got 'nope'); accepted: a YAML file's path, or one of kv260"),
+    (["plan", "--board", "gone.yaml"], "gone.yaml: no such file"),
+    (["plan", "--board", "zcu104", "--tokens", "x"], "--tokens"),
+    (["plan", "--board", "zcu104", "--tokens", "0"], "--tokens: not accepted (got 0); accepted: 1 to 65536"),
+    (["plan", "--board", "zcu104", "--weight-bits", "3"], "--weight-bits: not accepted (got 3); accepted: 8 or 4"),
+    (["plan", "--board", "zcu104", "--compression", "0.5"], "--compression"),
+    (["plan", "--board", "zcu104", "--compression", "2", "--fit", "on-chip"], "give one budget, not 2"),
+    (["plan", "--board", "zcu104", "--fit", "bram"], "--fit: not accepted (got 'bram'); accepted: on-chip"),
+    (["plan", "--board", "zcu104", "--granularity", "tile"], "accepted: block, column, row"),
+    (["plan", "--board", "zcu104", "--model", "./gone"], "./gone: no config.json there"),
+    (["plan", "--board", "zcu104", "--model", "a", "--shape", "b"], "give --model or --shape, not both"),
+    (["plan", "--board", "zcu104", "--shape", "hidden=5"], "this field is missing"),
+    (["plan", "--board", "pynq-z2", "--latency-ms", "0.001"], "pynq-z2 cannot reach 0.001 ms"),
+    (["plan", "--board", "zcu104", "--nonsense"], "--nonsense"),
+    (["boards", "nope"], "unknown board"),
+    (["bords"], "bords"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(b[0]) for b in BAD])
+def test_bad_input_is_one_line_and_exit_code_2(codesign: Run, arguments: list[str], message: str) -> None:
+    told = codesign(*arguments)
+    assert told.code == 2
+    (line,) = told.err.splitlines()
+    assert line.startswith("codesign: ")
+    assert message in line
+    assert "Traceback" not in told.out
+
+
+def test_an_output_folder_that_cannot_be_made(codesign: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    told = codesign("plan", "--board", "zcu104", "--shape", SMALL, "-o", tmp_path / "file")
+    assert told.code == 2
+    assert "cannot be written" in told.err
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_debug_shows_where(monkeypatch: pytest.MonkeyPatch) -> None:
+    from codesign.cli import main
+    from codesign.errors import InputError
+
+    monkeypatch.setattr(sys, "argv", ["codesign", "--debug", "boards", "nope"])
+    with pytest.raises(InputError):
+        main()
+
+
+def test_a_fault_of_the_program_is_no_traceback_either(codesign: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    import codesign.boards as boards
+
+    def fault() -> list[str]:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr(boards, "board_names", fault)
+    told = codesign("boards")
+    assert told.code == 1
+    assert told.err.splitlines() == [
+        "codesign: internal error: RuntimeError: broken (codesign --debug … shows where)"
+    ]
+
+
+def test_version(codesign: Run) -> None:
+    from codesign import __version__
+
+    assert codesign("--version").out.strip() == f"codesign {__version__}"
