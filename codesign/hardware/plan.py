@@ -679,16 +679,10 @@ class _Search:
         groups = token_groups(now, now.max_tokens)
         if groups == 1:
             return ()
-        lanes = _lanes(now.max_tokens, groups - 1, now.dsp_packing)
+        lanes = ceil_div(now.max_tokens, groups - 1)
         port_bits, axi_ports = _weight_path(self.board, now.block_bits, groups - 1, now.clock_mhz)
         larger = replace(now, lanes=lanes, weight_port_bits=port_bits, axi_ports=axi_ports)
         return self.evaluate(larger, density).resources.exceeding(self.limit)
-
-
-def _lanes(tokens: int, groups: int, packing: int) -> int:
-    """The fewest lanes that stream ``tokens`` tokens in ``groups`` groups; even where two share a DSP."""
-    lanes = ceil_div(tokens, groups)
-    return lanes + lanes % 2 if packing > 1 else lanes
 
 
 def _power_of_two_at_least(value: float) -> int:
@@ -716,7 +710,7 @@ def _candidates(board: Board, work: Work) -> Iterator[_Candidate]:
         for products in _packings(dsp_type, work.weight_bits):
             for tile in _tiles(work):
                 passes = ceil_div(work.tokens * work.batch, tile)
-                for groups, lanes in _lane_choices(tile, products):
+                for groups, lanes in _lane_choices(tile):
                     port_bits, axi_ports = _weight_path(board, rows * cols * work.weight_bits, groups, clock)
                     for interval, storage in product(intervals, storages):
                         accelerator = Accelerator(
@@ -769,10 +763,9 @@ def _tiles(work: Work) -> list[int]:
     return sorted(tiles, reverse=True)
 
 
-def _lane_choices(tile: int, packing: int) -> list[tuple[int, int]]:
+def _lane_choices(tile: int) -> list[tuple[int, int]]:
     """(token groups, lanes): for each number of groups the fewest lanes that reach it."""
-    step = 2 if packing > 1 else 1
     fewest: dict[int, int] = {}
-    for lanes in range(step, tile + step, step):
+    for lanes in range(1, tile + 1):
         fewest.setdefault(ceil_div(tile, lanes), lanes)
     return sorted(fewest.items())

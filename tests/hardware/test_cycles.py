@@ -162,6 +162,11 @@ def test_even_spread_keeps_every_block() -> None:
     assert spread_evenly(Matrix("m", 70, 50), 16, 16, 999).nonzero_blocks == 20
 
 
+def test_an_empty_block_row_has_an_index_word() -> None:
+    # It has no blocks, but a bias.
+    assert sparse_matrix(Matrix("m", 48, 80), 16, 16, [0, 1, 5]).index_entries == 1 + 1 + 5
+
+
 def test_counts_that_do_not_fit_the_matrix_are_refused() -> None:
     matrix = Matrix("m", 32, 32)
     for counts in ([1], [1, 2, 2], [1, 3], [-1, 2]):

@@ -30,6 +30,7 @@ from codesign.models import EncoderShape, parse_shape
 from tests.conftest import changed
 
 TINY = EncoderShape("tiny", "bert", hidden=48, layers=1, ffn=96, heads=2)
+WIDE = EncoderShape("wide", "bert", hidden=384, layers=1, ffn=1536, heads=2)
 SMALL = EncoderShape("small", "bert", hidden=128, layers=2, ffn=512, heads=2)
 MINI = parse_shape("hidden=384,layers=6,ffn=1536,heads=12")
 BERT = parse_shape("hidden=768,layers=12,ffn=3072,heads=12")
@@ -74,15 +75,18 @@ def brute_force(board: Board, work: Work, density: float) -> list[Design]:
 
 
 @pytest.mark.parametrize("board", ["pynq-z2", "ultra96-v2", "kv260"])
-@pytest.mark.parametrize("factor", [1.0, 4.0])
-def test_the_search_misses_nothing(board: str, factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("shape", "factor"), [(TINY, 1.0), (TINY, 4.0), (WIDE, 1.0), (WIDE, 3.0)])
+def test_the_search_misses_nothing(
+    board: str, shape: EncoderShape, factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(planner, "BLOCK_SIDES", (4, 12, 16))
-    work = Work(TINY, tokens=18)
+    work = Work(shape, tokens=18)
     loaded = load_board(board)
     plan = make_plan(loaded, work, compression(factor))
     everything = brute_force(loaded, work, 1 / factor)
     fastest = min(d.cycles for d in everything)
     assert plan.fastest.cycles == fastest
+    assert min(d.cycles for d in planner.every_design(loaded, work, 1 / factor)) == fastest
     near = [d for d in everything if d.cycles <= fastest * (1 + NEAR_TIE)]
     smallest = min(d.accelerator.block_area for d in near)
     assert plan.chosen.accelerator.block_area == smallest
@@ -172,9 +176,13 @@ def test_a_generous_latency_budget_prunes_nothing() -> None:
     assert plan.chosen.density == 1.0
 
 
-def test_on_chip() -> None:
+def test_on_chip(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(planner, "BLOCK_SIDES", (4, 16, 32))
     plan = make_plan(load_board("zcu104"), Work(MINI), Budget(BudgetKind.ON_CHIP))
     check(plan)
+    # No design that exists fits with so many more blocks (within what the search does not look at).
+    for design in planner.every_design(plan.board, plan.work, plan.chosen.density / (1 - NEARLY_AS_DENSE) * 1.04):
+        assert not design.on_chip
     assert plan.chosen.on_chip
     assert all(layer.weight_memory is not WeightMemory.DDR for layer in plan.chosen.layers)
     # 10.6 MB of weights do not fit 4.75 MiB of memory, of which buffers take a part.
