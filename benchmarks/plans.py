@@ -11,7 +11,9 @@ import codesign
 from codesign.boards import Board, board_names, load_board
 from codesign.errors import InputError
 from codesign.files import write_text
-from codesign.hardware.plan import Budget, BudgetKind, Plan, Work, make_plan, tightest
+from codesign.hardware.plan import Plan, make_plan
+from codesign.hardware.predict import tightest
+from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.models import EncoderShape, parse_shape
 from codesign.report.plan_text import reasons
 

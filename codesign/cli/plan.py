@@ -10,7 +10,7 @@ import typer
 from codesign.errors import InputError
 
 if TYPE_CHECKING:
-    from codesign.hardware.plan import Budget
+    from codesign.hardware.work import Budget
 
 
 def plan(
@@ -57,7 +57,8 @@ def plan(
         codesign plan --board zcu104 --shape hidden=768,layers=12,ffn=3072,heads=12 --compression 2
     """
     from codesign.boards import load_board
-    from codesign.hardware.plan import Granularity, Work, make_plan
+    from codesign.hardware.plan import make_plan
+    from codesign.hardware.work import Granularity, Work
     from codesign.models import EMBEDDED_DEFAULT, load_shape, parse_shape
     from codesign.planning import write_plan
     from codesign.report.console import console
@@ -84,7 +85,7 @@ def plan(
 
 
 def _budget(latency_ms: float | None, compression: float | None, fit: str | None) -> Budget:
-    from codesign.hardware.plan import Budget, BudgetKind
+    from codesign.hardware.work import Budget, BudgetKind
 
     given = [
         name

@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict
 from codesign import __version__
 from codesign.files import read_yaml
 from codesign.hardware.accelerator import Accelerator
-from codesign.hardware.plan import Budget, Design, Granularity, LayerPlan, Plan, tightest
+from codesign.hardware.plan import Plan
+from codesign.hardware.predict import Design, LayerPlan, tightest
 from codesign.hardware.resources import RESOURCES, Resources, usable_resources
+from codesign.hardware.work import Budget, Granularity
 from codesign.models import EncoderShape
 
 FORMAT = "codesign-plan-1"

@@ -10,7 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from codesign.hardware.plan import Design, Plan
+from codesign.hardware.plan import Plan
+from codesign.hardware.predict import Design
 from codesign.hardware.resources import usable_resources
 
 _GREY, _LINE, _CHOSEN, _LIMIT = "#9aa5b1", "#1f6feb", "#d1242f", "#57606a"

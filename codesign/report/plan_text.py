@@ -11,8 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from codesign.hardware.accelerator import Accelerator
-from codesign.hardware.plan import NEAR_TIE, Design, LayerPlan, Plan, tightest
+from codesign.hardware.plan import Plan
+from codesign.hardware.predict import Design, LayerPlan, tightest
 from codesign.hardware.resources import RESOURCES, coefficients, usable_resources
+from codesign.hardware.search import NEAR_TIE
 
 _LABEL = {"lut": "LUT", "ff": "FF", "bram18": "BRAM18", "uram": "URAM", "dsp": "DSP"}
 

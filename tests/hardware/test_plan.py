@@ -9,23 +9,14 @@ from hypothesis import strategies as st
 
 from codesign.boards import Board, DspType, load_board
 from codesign.errors import InputError
-from codesign.hardware import plan as planner
+from codesign.hardware import search
 from codesign.hardware.accelerator import Accelerator, WeightMemory, sparse_matrix
 from codesign.hardware.memories import Storage
-from codesign.hardware.plan import (
-    NEAR_TIE,
-    NEARLY_AS_DENSE,
-    Budget,
-    BudgetKind,
-    Design,
-    Granularity,
-    Plan,
-    Work,
-    make_plan,
-    predict,
-    sparsify,
-)
+from codesign.hardware.plan import NEARLY_AS_DENSE, Plan, make_plan
+from codesign.hardware.predict import Design, predict, sparsify
 from codesign.hardware.resources import usable_resources
+from codesign.hardware.search import NEAR_TIE
+from codesign.hardware.work import Budget, BudgetKind, Granularity, Work
 from codesign.models import EncoderShape, parse_shape
 from tests.conftest import changed
 
@@ -45,8 +36,8 @@ def brute_force(board: Board, work: Work, density: float) -> list[Design]:
     limit = usable_resources(board)
     clock = board.clock.default_mhz
     designs = []
-    tiles = {work.tokens, -(-work.tokens // 2)} if work.tokens > planner.SMALLEST_TILE else {work.tokens}
-    for rows, cols, tile in product(planner.BLOCK_SIDES, planner.BLOCK_SIDES, tiles):
+    tiles = {work.tokens, -(-work.tokens // 2)} if work.tokens > search.SMALLEST_TILE else {work.tokens}
+    for rows, cols, tile in product(search.BLOCK_SIDES, search.BLOCK_SIDES, tiles):
         for lanes, products, interval in product(range(1, tile + 2), (1, 2), (1, 2, 4, 8, 16, 32)):
             if rows % interval:
                 continue
@@ -79,14 +70,14 @@ def brute_force(board: Board, work: Work, density: float) -> list[Design]:
 def test_the_search_misses_nothing(
     board: str, shape: EncoderShape, factor: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planner, "BLOCK_SIDES", (4, 12, 16))
+    monkeypatch.setattr(search, "BLOCK_SIDES", (4, 12, 16))
     work = Work(shape, tokens=18)
     loaded = load_board(board)
     plan = make_plan(loaded, work, compression(factor))
     everything = brute_force(loaded, work, 1 / factor)
     fastest = min(d.cycles for d in everything)
     assert plan.fastest.cycles == fastest
-    assert min(d.cycles for d in planner.every_design(loaded, work, 1 / factor)) == fastest
+    assert min(d.cycles for d in search.every_design(loaded, work, 1 / factor)) == fastest
     near = [d for d in everything if d.cycles <= fastest * (1 + NEAR_TIE)]
     smallest = min(d.accelerator.block_area for d in near)
     assert plan.chosen.accelerator.block_area == smallest
@@ -167,7 +158,7 @@ def test_a_latency_budget_is_met_at_the_highest_density(board: str) -> None:
     assert plan.chosen.latency_ms <= dense / 3
     # Every design that exists meets it only with fewer blocks than this, or hardly more.
     limit = plan.chosen.density / (1 - NEARLY_AS_DENSE) * 1.04
-    for design in planner.every_design(loaded, Work(SMALL), min(limit, 1.0)):
+    for design in search.every_design(loaded, Work(SMALL), min(limit, 1.0)):
         assert design.latency_ms > dense / 3
 
 
@@ -177,11 +168,11 @@ def test_a_generous_latency_budget_prunes_nothing() -> None:
 
 
 def test_on_chip(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(planner, "BLOCK_SIDES", (4, 16, 32))
+    monkeypatch.setattr(search, "BLOCK_SIDES", (4, 16, 32))
     plan = make_plan(load_board("zcu104"), Work(MINI), Budget(BudgetKind.ON_CHIP))
     check(plan)
     # No design that exists fits with so many more blocks (within what the search does not look at).
-    for design in planner.every_design(plan.board, plan.work, plan.chosen.density / (1 - NEARLY_AS_DENSE) * 1.04):
+    for design in search.every_design(plan.board, plan.work, plan.chosen.density / (1 - NEARLY_AS_DENSE) * 1.04):
         assert not design.on_chip
     assert plan.chosen.on_chip
     assert all(layer.weight_memory is not WeightMemory.DDR for layer in plan.chosen.layers)

@@ -8,7 +8,8 @@ import yaml
 
 from codesign.boards import load_board
 from codesign.errors import InputError
-from codesign.hardware.plan import Budget, BudgetKind, Plan, Work, make_plan
+from codesign.hardware.plan import Plan, make_plan
+from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.models import EMBEDDED_DEFAULT
 from codesign.planning import load_plan, plan_document, write_plan
 

@@ -1,0 +1,247 @@
+"""What the hardware model says of one design: cycles, resources, where weights lie, what bounds each matrix."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from math import ceil
+
+from codesign.boards import Board
+from codesign.hardware.accelerator import Accelerator, SparseMatrix, WeightMemory, block_grid, spread_evenly
+from codesign.hardware.cycles import (
+    block_row_cycles,
+    external_bytes_per_cycle,
+    external_weight_bytes,
+    fetch_cycles,
+    matrix_cycles,
+    token_groups,
+)
+from codesign.hardware.placement import place
+from codesign.hardware.resources import (
+    RESOURCES,
+    Placed,
+    Resources,
+    buffer_resources,
+    engine_resources,
+    total,
+    usable_resources,
+    weight_resources,
+)
+from codesign.models import Matrix
+from codesign.numerics import ACTIVATION_BITS
+
+
+@dataclass(frozen=True)
+class LayerPlan:
+    """One matrix in a plan.
+
+    ``bound`` says what its cycles are spent on: ``compute``, ``weight bandwidth``, ``activation bandwidth`` or
+    ``requantisation``. ``macs_per_byte`` is its place on the roofline: executed multiply-accumulates per byte
+    of external memory, None where nothing is read from there.
+    """
+
+    name: str
+    out_features: int
+    in_features: int
+    blocks: int
+    nonzero_blocks: int
+    predicted_cycles: int
+    weight_memory: WeightMemory
+    bound: str
+    macs_per_byte: float | None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is predicted of ``placed.count`` matrices alike in the same memory, each."""
+
+    placed: Placed
+    cycles: int
+    bound: str
+    macs_per_byte: float | None
+
+
+@dataclass(frozen=True)
+class Design:
+    """One array with the matrices it runs, fully predicted.
+
+    Attributes:
+        accelerator: The design.
+        runs: The prediction, by matrices alike.
+        sparse: The matrices in the order of use.
+        parts: Resources by unit.
+        activations_on_chip: Whether a sentence's activations stay on chip between matrices.
+    """
+
+    accelerator: Accelerator
+    runs: tuple[Run, ...]
+    sparse: tuple[SparseMatrix, ...]
+    parts: dict[str, Resources]
+    activations_on_chip: bool
+
+    @cached_property
+    def resources(self) -> Resources:
+        """What the design takes of the device."""
+        return total(self.parts)
+
+    @cached_property
+    def cycles(self) -> int:
+        """Cycles of all matrices, one after another."""
+        return sum(run.cycles * run.placed.count for run in self.runs)
+
+    @property
+    def latency_ms(self) -> float:
+        """Milliseconds for the whole batch."""
+        return self.cycles / self.accelerator.clock_mhz / 1000
+
+    @property
+    def on_chip(self) -> bool:
+        """Whether neither weights nor, between matrices, activations are in external memory."""
+        return self.activations_on_chip and all(r.placed.memory is not WeightMemory.DDR for r in self.runs)
+
+    @cached_property
+    def blocks(self) -> int:
+        """All blocks of all matrices, pruned ones included."""
+        return sum(r.placed.sparse.blocks * r.placed.count for r in self.runs)
+
+    @cached_property
+    def nonzero_blocks(self) -> int:
+        """Blocks that are kept."""
+        return sum(r.placed.sparse.nonzero_blocks * r.placed.count for r in self.runs)
+
+    @property
+    def density(self) -> float:
+        """Kept blocks over all blocks; compression is its inverse."""
+        return self.nonzero_blocks / self.blocks
+
+    @cached_property
+    def layers(self) -> tuple[LayerPlan, ...]:
+        """The prediction matrix by matrix, in the order of use."""
+        waiting: dict[object, list[Run]] = {}
+        for run in self.runs:
+            waiting.setdefault(_alike(run.placed.sparse), []).extend([run] * run.placed.count)
+        layers = []
+        for s in self.sparse:
+            run = waiting[_alike(s)].pop(0)
+            layers.append(
+                LayerPlan(
+                    name=s.matrix.name,
+                    out_features=s.matrix.out_features,
+                    in_features=s.matrix.in_features,
+                    blocks=s.blocks,
+                    nonzero_blocks=s.nonzero_blocks,
+                    predicted_cycles=run.cycles,
+                    weight_memory=run.placed.memory,
+                    bound=run.bound,
+                    macs_per_byte=run.macs_per_byte,
+                )
+            )
+        return tuple(layers)
+
+
+def sparsify(accelerator: Accelerator, matrices: Iterable[Matrix], density: float) -> tuple[SparseMatrix, ...]:
+    """Every matrix at the same density, blocks spread evenly over block rows, at least one block each."""
+    rows, cols = accelerator.block
+    return tuple(
+        SparseMatrix(matrix, *_even_blocks(matrix.out_features, matrix.in_features, rows, cols, density))
+        for matrix in matrices
+    )
+
+
+@cache  # encoders repeat a few shapes, and a search asks for each many times
+def _even_blocks(
+    out_features: int, in_features: int, rows: int, cols: int, density: float
+) -> tuple[int, tuple[tuple[int, int], ...]]:
+    matrix = Matrix("", out_features, in_features)
+    grid_rows, grid_cols = block_grid(matrix, rows, cols)
+    sparse = spread_evenly(matrix, rows, cols, max(1, int(grid_rows * grid_cols * density + 1e-9)))
+    return sparse.blocks, sparse.rows
+
+
+def _alike(sparse: SparseMatrix) -> tuple[int, int, tuple[tuple[int, int], ...]]:
+    """What two matrices must share to cost the same."""
+    return sparse.matrix.out_features, sparse.matrix.in_features, sparse.rows
+
+
+def predict(
+    accelerator: Accelerator,
+    board: Board,
+    sparse: Sequence[SparseMatrix],
+    tokens: int,
+    sentence: int | None = None,
+) -> Design:
+    """Everything that the hardware model says of a design, whether it fits the board or not.
+
+    Args:
+        accelerator: The design.
+        board: The board it is for.
+        sparse: The matrices with their nonzero blocks.
+        tokens: M, tokens that pass each matrix (sentence length × batch).
+        sentence: Tokens that attention needs together; where the buffers hold fewer, activations cross external
+            memory between matrices. Default: all tokens.
+    """
+    dsp_type = board.device.dsp_type
+    rate = board.read_bytes_per_second
+    streamed = accelerator.max_tokens < min(sentence or tokens, tokens)
+
+    # Encoders repeat a few shapes: each is placed and worked out once.
+    first: dict[object, SparseMatrix] = {}
+    counts: Counter[object] = Counter()
+    for s in sparse:
+        first.setdefault(_alike(s), s)
+        counts[_alike(s)] += 1
+    alike = [(s, counts[key]) for key, s in first.items()]
+
+    parts = engine_resources(accelerator, dsp_type) | buffer_resources(accelerator, [s for s, _ in alike])
+    placed = place(accelerator, alike, total(parts), usable_resources(board))
+    parts |= weight_resources(accelerator, placed)
+    runs = tuple(
+        Run(
+            p,
+            matrix_cycles(accelerator, dsp_type, p.sparse, tokens, p.memory, rate, streamed_activations=streamed),
+            *_roofline(accelerator, p.sparse, tokens, p.memory, rate, streamed),
+        )
+        for p in placed
+    )
+    return Design(accelerator, runs, tuple(sparse), parts, not streamed)
+
+
+def _roofline(
+    accelerator: Accelerator,
+    sparse: SparseMatrix,
+    tokens: int,
+    memory: WeightMemory,
+    bytes_per_second: float,
+    streamed: bool,
+) -> tuple[str, float | None]:
+    """(what bounds the matrix, executed multiply-accumulates per external byte)."""
+    tile = min(tokens, accelerator.max_tokens)
+    groups = token_groups(accelerator, tile)
+    fetch = fetch_cycles(accelerator, memory, bytes_per_second)
+    weight_bytes = external_weight_bytes(accelerator, sparse) if memory is WeightMemory.DDR else 0
+    features = sparse.matrix.in_features + sparse.matrix.out_features
+    activation_bytes = features * tile * ACTIVATION_BITS // 8 if streamed else 0
+    crossing = weight_bytes + activation_bytes
+    summing = sum(n * block_row_cycles(accelerator, blocks, groups, fetch) for blocks, n in sparse.rows)
+    waiting = ceil(crossing / external_bytes_per_cycle(accelerator, bytes_per_second)) if crossing else 0
+    computing = sparse.nonzero_blocks * groups
+    if waiting > summing:
+        bound = "activation bandwidth" if activation_bytes > weight_bytes else "weight bandwidth"
+    elif fetch > groups:
+        bound = "weight bandwidth"
+    elif summing > computing:
+        bound = "requantisation"
+    else:
+        bound = "compute"
+    macs = sparse.nonzero_blocks * accelerator.block_area * tile
+    return bound, macs / crossing if crossing else None
+
+
+def tightest(design: Design, board: Board) -> tuple[str, float]:
+    """The resource that binds a design, of which it takes the largest part of the usable amount, and that part."""
+    resources, limit = design.resources, usable_resources(board)
+    parts = {name: getattr(resources, name) / max(getattr(limit, name), 1) for name in RESOURCES}
+    name = max(parts, key=lambda key: parts[key])
+    return name, parts[name]

@@ -1,0 +1,367 @@
+"""The search: every array of the grid is a candidate, worked out in the order of what it can reach at best."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from math import ceil
+
+from codesign.boards import Board, DspType
+from codesign.errors import InputError
+from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.hardware.cycles import token_groups
+from codesign.hardware.dsp import dsp_packing, packing_choices
+from codesign.hardware.images import block_words
+from codesign.hardware.memories import BRAM18_BITS, URAM_BITS, URAM_WORDS, Storage, bram18, ceil_div, uram
+from codesign.hardware.predict import Design, predict, sparsify
+from codesign.hardware.resources import (
+    Placed,
+    Resources,
+    array_dsps,
+    buffer_resources,
+    engine_resources,
+    requantiser_dsps,
+    total,
+    usable_resources,
+    weight_resources,
+)
+from codesign.hardware.work import Budget, BudgetKind, Granularity, Work
+from codesign.models import Matrix
+
+NEAR_TIE = 0.05
+"""Designs within this fraction of the fastest are near ties, which go to the smaller block."""
+
+BLOCK_SIDES = (4, 8, 12, 16, 24, 32, 48, 64)
+"""R and C of the search: divisors of the usual hidden sizes, from where index words cost too much (below 4) to
+where whole blocks cost too much accuracy (above 64)."""
+
+LONG_SIDES = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+"""R of one-column groups, C of one-row groups."""
+
+SMALLEST_TILE = 16
+"""Shortest token tile that is tried where the buffers cannot hold a sentence."""
+
+HIGHEST_COMPRESSION = 50.0
+_DENSITY_STEPS = 1000
+_WORTH_A_LOOK = 0.97  # a candidate that cannot be 3 % denser is not worked out
+
+
+def every_design(board: Board, work: Work, density: float) -> Iterator[Design]:
+    """Every design of the search grid that fits the board, one by one: what the search must not miss the best of."""
+    search = Search(board, work)
+    for candidate in search.candidates:
+        design = search.evaluate(candidate.accelerator, density)
+        if design.resources.fits(search.limit):
+            yield design
+
+
+@dataclass(frozen=True)
+class Target:
+    """A budget as the search sees it.
+
+    Attributes:
+        searched: Whether the density is to be found, rather than given.
+        meets: Whether a design meets the budget.
+        upper: A density above which a candidate surely does not.
+        may: A quick check at one density: False where a candidate surely does not.
+    """
+
+    searched: bool
+    meets: Callable[[Design], bool]
+    upper: Callable[[Candidate], float] = lambda _: 1.0
+    may: Callable[[Candidate, float], bool] = lambda _, __: True
+
+
+def target(search: Search, budget: Budget) -> Target:
+    """What a budget means for a search."""
+    if budget.kind is BudgetKind.LATENCY:
+        milliseconds = budget.value or 0.0
+        return Target(
+            searched=True,
+            meets=lambda d: d.latency_ms <= milliseconds,
+            upper=lambda c: (milliseconds * 1000 * c.accelerator.clock_mhz + c.slack) / c.ideal_cycles,
+        )
+    if budget.kind is BudgetKind.ON_CHIP:
+        return Target(
+            searched=True,
+            meets=lambda d: d.on_chip,
+            upper=search.density_that_memory_allows,
+            may=search.may_fit_on_chip,
+        )
+    return ANY
+
+
+ANY = Target(searched=False, meets=lambda _: True)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One array of the grid.
+
+    Attributes:
+        accelerator: The design.
+        dsps: DSPs that it takes.
+        ideal_cycles: Cycles of the dense work if everything but the products themselves were hidden.
+        slack: By how much whole blocks may undercut ``ideal_cycles`` × density: one block of each matrix.
+    """
+
+    accelerator: Accelerator
+    dsps: int
+    ideal_cycles: int
+    slack: int
+
+    def at_best(self, density: float) -> float:
+        """A lower bound of the cycles at a density."""
+        return self.ideal_cycles * density - self.slack
+
+
+class Search:
+    """One search: the candidates of a board and a piece of work, and what has been predicted of them."""
+
+    def __init__(self, board: Board, work: Work) -> None:
+        self.board = board
+        self.work = work
+        self.tokens = work.tokens * work.batch
+        self.limit = usable_resources(board)
+        shapes = Counter((m.out_features, m.in_features) for m in work.matrices)
+        self.distinct = {Matrix("", *shape): count for shape, count in shapes.items()}
+        self._designs: dict[tuple[Accelerator, float], Design] = {}
+        self._fixed: dict[Accelerator, Resources] = {}
+        self.candidates = sorted(_candidates(board, work), key=lambda c: (c.ideal_cycles, c.dsps))
+        if not any(self.fits(c.accelerator) for c in self.candidates):
+            raise InputError(
+                "no array of the search fits this board",
+                file=board.name,
+                field="device",
+                accepted="a larger board, a smaller model or fewer tokens",
+            )
+
+    def fixed(self, accelerator: Accelerator) -> Resources:
+        """What a design takes without weight, index and constant memories."""
+        if accelerator not in self._fixed:
+            sparse = sparsify(accelerator, self.distinct, 1.0)
+            engine = engine_resources(accelerator, self.board.device.dsp_type)
+            self._fixed[accelerator] = total(engine) + total(buffer_resources(accelerator, sparse))
+        return self._fixed[accelerator]
+
+    def fits(self, accelerator: Accelerator) -> bool:
+        """Whether there is a chance that the design fits."""
+        return self.fixed(accelerator).fits(self.limit)
+
+    def density_that_memory_allows(self, candidate: Candidate) -> float:
+        """The density at which the weights alone fill what the rest of the design leaves of the memories."""
+        if candidate.accelerator.max_tokens < self.work.tokens or not self.fits(candidate.accelerator):
+            return 0.0
+        used = self.fixed(candidate.accelerator)
+        free = (self.limit.bram18 - used.bram18) * BRAM18_BITS + (self.limit.uram - used.uram) * URAM_BITS
+        return free / (sum(m.weights for m in self.work.matrices) * self.work.weight_bits)
+
+    def may_fit_on_chip(self, candidate: Candidate, density: float) -> bool:
+        """Whether all weights would fit on chip if URAM could be filled to its last word."""
+        accelerator = candidate.accelerator
+        if accelerator.max_tokens < self.work.tokens or not self.fits(accelerator):
+            return False
+        left = self.limit.uram - self.fixed(accelerator).uram
+        capacity = left // uram(accelerator.weight_port_bits, 1) * URAM_WORDS
+        sparse = sparsify(accelerator, self.distinct, density)
+        placed = [Placed(s, WeightMemory.BRAM, n) for s, n in zip(sparse, self.distinct.values(), strict=True)]
+        words = block_words(accelerator) * sum(p.sparse.nonzero_blocks * p.count for p in placed)
+        constants = weight_resources(accelerator, placed)["index and channel constants"]
+        in_bram = bram18(accelerator.weight_port_bits, max(words - capacity, 0))
+        return self.fixed(accelerator).bram18 + constants.bram18 + in_bram <= self.limit.bram18
+
+    def evaluate(self, accelerator: Accelerator, density: float) -> Design:
+        """The design at a density, predicted once."""
+        key = (accelerator, density)
+        if key not in self._designs:
+            sparse = sparsify(accelerator, self.work.matrices, density)
+            self._designs[key] = predict(accelerator, self.board, sparse, self.tokens, self.work.tokens)
+        return self._designs[key]
+
+    def _feasible(self, candidate: Candidate, density: float) -> Design | None:
+        if not self.fits(candidate.accelerator):
+            return None
+        design = self.evaluate(candidate.accelerator, density)
+        return design if design.resources.fits(self.limit) else None
+
+    def _passes(self, candidate: Candidate, density: float, target: Target) -> bool:
+        if target.upper(candidate) < density or not target.may(candidate, density):
+            return False
+        design = self._feasible(candidate, density)
+        return design is not None and target.meets(design)
+
+    def highest_density(self, target: Target) -> float | None:
+        """The highest density at which any candidate meets the budget, to 3 %; None where none does."""
+        best = 0
+        lowest = ceil(_DENSITY_STEPS / HIGHEST_COMPRESSION)
+        bounds = [(min(1.0, target.upper(c)), c) for c in self.candidates]
+        for bound, candidate in sorted(bounds, key=lambda b: (-b[0], b[1].ideal_cycles)):
+            ceiling = int(bound * _DENSITY_STEPS)
+            goal = max(ceil(best / _WORTH_A_LOOK), best + 1, lowest)
+            if ceiling < goal:
+                break
+            if self._passes(candidate, goal / _DENSITY_STEPS, target):
+                best = self._highest_step(candidate, target, goal, ceiling)
+        return best / _DENSITY_STEPS if best else None
+
+    def _highest_step(self, candidate: Candidate, target: Target, low: int, high: int) -> int:
+        """The highest density step from ``low``, which passes, to ``high`` that passes."""
+        if self._passes(candidate, high / _DENSITY_STEPS, target):
+            return high
+        while low < high - 1:
+            middle = (low + high) // 2
+            if self._passes(candidate, middle / _DENSITY_STEPS, target):
+                low = middle
+            else:
+                high = middle
+        return low
+
+    def densest(self, accelerator: Accelerator, target: Target, floor: float) -> float:
+        """The highest density at which a design that meets the budget at ``floor`` still does."""
+        candidate = next(c for c in self.candidates if c.accelerator == accelerator)
+        step = self._highest_step(candidate, target, int(floor * _DENSITY_STEPS), _DENSITY_STEPS)
+        return max(step / _DENSITY_STEPS, floor)
+
+    def near_ties(self, density: float, target: Target) -> list[Design]:
+        """The fastest design at a density that meets the budget, and all that are near ties of it."""
+        found: list[Design] = []
+        best = float("inf")
+        for candidate in self.candidates:
+            if candidate.at_best(density) > best * (1 + NEAR_TIE):
+                continue
+            if self._passes(candidate, density, target):
+                found.append(self.evaluate(candidate.accelerator, density))
+                best = min(best, found[-1].cycles)
+        if not found:
+            raise InputError(
+                "no array of the search holds this model",
+                file=self.board.name,
+                field="device",
+                accepted="a larger board, a smaller model or fewer tokens",
+            )
+        return [design for design in found if design.cycles <= best * (1 + NEAR_TIE)]
+
+    def pareto(self, density: float) -> list[Design]:
+        """The fastest design of each block shape, and those that no other beats in both DSPs and latency.
+
+        Near ties of a design already found are not looked for.
+        """
+        found: list[Design] = []
+        best_of_block: dict[tuple[int, int], int] = {}
+        for candidate in self.candidates:
+            block = candidate.accelerator.block
+            best = best_of_block.get(block)
+            if best is not None and candidate.at_best(density) > best * (1 - NEAR_TIE):
+                continue
+            design = self._feasible(candidate, density)
+            if design is not None and (best is None or design.cycles < best):
+                best_of_block[block] = design.cycles
+                found.append(design)
+        frontier = float("inf")
+        for candidate in sorted(self.candidates, key=lambda c: (c.dsps, c.ideal_cycles)):
+            if candidate.at_best(density) > frontier * (1 - NEAR_TIE):
+                continue
+            design = self._feasible(candidate, density)
+            if design is not None and design.cycles < frontier:
+                frontier = design.cycles
+                found.append(design)
+        return found
+
+    def limits_of_next_larger(self, now: Accelerator, density: float) -> tuple[str, ...]:
+        """The resources that the next array with more lanes and the same block would exceed."""
+        groups = token_groups(now, now.max_tokens)
+        if groups == 1:
+            return ()
+        lanes = ceil_div(now.max_tokens, groups - 1)
+        port_bits, axi_ports = _weight_path(self.board, now.block_bits, groups - 1, now.clock_mhz)
+        larger = replace(now, lanes=lanes, weight_port_bits=port_bits, axi_ports=axi_ports)
+        return self.evaluate(larger, density).resources.exceeding(self.limit)
+
+
+def _power_of_two_at_least(value: float) -> int:
+    return 1 << max(ceil(value) - 1, 0).bit_length()
+
+
+def _weight_path(board: Board, block_bits: int, groups: int, clock_mhz: float) -> tuple[int, int]:
+    """(on-chip port bits, AXI ports): wide enough to fetch a block in the shadow of the one before, no wider."""
+    needed = block_bits / groups
+    per_cycle = 8 * board.read_bytes_per_second / (clock_mhz * 1e6)
+    ports = ceil(min(needed, per_cycle) / board.axi.port_bits)
+    return max(8, _power_of_two_at_least(needed)), max(1, min(ports, board.axi.ports))
+
+
+def _candidates(board: Board, work: Work) -> Iterator[Candidate]:
+    """Every array of the search grid whose DSPs the board has."""
+    dsp_type = board.device.dsp_type
+    available = usable_resources(board).dsp
+    clock = work.clock_mhz or board.clock.default_mhz
+    storages = (Storage.BRAM, Storage.URAM) if board.device.uram else (Storage.BRAM,)
+    shapes = Counter((m.out_features, m.in_features) for m in work.matrices)
+    for rows, cols in _blocks(work.granularity):
+        blocks = sum(count * ceil_div(n, rows) * ceil_div(k, cols) for (n, k), count in shapes.items())
+        intervals = [q for q in (1, 2, 4, 8, 16, 32) if rows % q == 0]
+        for products in _packings(dsp_type, work.weight_bits):
+            for tile in _tiles(work):
+                passes, rest = divmod(work.tokens * work.batch, tile)
+                for groups, lanes in _lane_choices(tile):
+                    port_bits, axi_ports = _weight_path(board, rows * cols * work.weight_bits, groups, clock)
+                    for interval, storage in product(intervals, storages):
+                        accelerator = Accelerator(
+                            rows=rows,
+                            cols=cols,
+                            lanes=lanes,
+                            weight_bits=work.weight_bits,
+                            dsp_packing=products,
+                            clock_mhz=clock,
+                            max_tokens=tile,
+                            axi_port_bits=board.axi.port_bits,
+                            requant_interval=interval,
+                            activation_memory=storage,
+                            weight_port_bits=port_bits,
+                            axi_ports=axi_ports,
+                        )
+                        dsps = array_dsps(accelerator, dsp_type) + requantiser_dsps(accelerator, dsp_type)
+                        if dsps <= available:
+                            streamed = passes * groups + token_groups(accelerator, rest)
+                            yield Candidate(accelerator, dsps, blocks * streamed, len(work.matrices) * streamed)
+
+
+def _blocks(granularity: Granularity) -> list[tuple[int, int]]:
+    if granularity is Granularity.COLUMN:
+        return [(side, 1) for side in LONG_SIDES]
+    if granularity is Granularity.ROW:
+        return [(1, side) for side in LONG_SIDES]
+    return [(rows, cols) for rows in BLOCK_SIDES for cols in BLOCK_SIDES]
+
+
+def _packings(dsp_type: DspType, weight_bits: int) -> Iterator[int]:
+    for products in packing_choices(weight_bits):
+        try:
+            dsp_packing(dsp_type, weight_bits, products)
+        except InputError:
+            continue
+        yield products
+
+
+def _tiles(work: Work) -> list[int]:
+    """Token tiles: whole sentences up to the batch, and parts of one down to the smallest."""
+    tiles = {work.tokens * work.batch, work.tokens}
+    tile = work.tokens
+    while tile < work.tokens * work.batch:
+        tiles.add(tile)
+        tile *= 2
+    tile = work.tokens
+    while tile > SMALLEST_TILE:
+        tile = ceil_div(tile, 2)
+        tiles.add(tile)
+    return sorted(tiles, reverse=True)
+
+
+def _lane_choices(tile: int) -> list[tuple[int, int]]:
+    """(token groups, lanes): for each number of groups the fewest lanes that reach it."""
+    fewest: dict[int, int] = {}
+    for lanes in range(1, tile + 1):
+        fewest.setdefault(ceil_div(tile, lanes), lanes)
+    return sorted(fewest.items())
