@@ -63,7 +63,7 @@ def _page(boards: list[Board]) -> Iterator[str]:
         yield _HEADER
         for board in boards:
             for budget in (*BUDGETS, ON_CHIP):
-                yield _row(board, shape, budget)
+                yield table_row(board, shape, budget)
     yield ""
     yield "## Why: the planner's own words, at 2× compression"
     for text in MODELS:
@@ -76,7 +76,8 @@ def _page(boards: list[Board]) -> Iterator[str]:
                 yield f"- {reason}"
 
 
-def _row(board: Board, shape: EncoderShape, budget: Budget) -> str:
+def table_row(board: Board, shape: EncoderShape, budget: Budget) -> str:
+    """One line of the table."""
     try:
         plan = make_plan(board, Work(shape), budget)
     except InputError as error:

@@ -9,6 +9,7 @@ blocks cost less accuracy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 from codesign.boards import Board
 from codesign.errors import InputError
@@ -119,19 +120,28 @@ def _check(board: Board, work: Work, budget: Budget) -> None:
 
 
 def _impossible(search: Search, budget: Budget) -> InputError:
-    best = min(search.near_ties(1 / HIGHEST_COMPRESSION, ANY), key=lambda d: d.cycles)
-    name = search.board.name
+    """The answer to a budget that no design meets: the best that the board can do."""
+    name, lowest = search.board.name, 1 / HIGHEST_COMPRESSION
     if budget.kind is BudgetKind.LATENCY:
+        best = min(search.near_ties(lowest, ANY), key=lambda d: d.cycles)
+        # Rounded up, so that asking for it succeeds.
+        milliseconds = ceil(best.latency_ms * 1000) / 1000
         return InputError(
             f"{name} cannot reach {budget.value:g} ms",
             field="--latency-ms",
             value=budget.value,
-            accepted=f"{best.latency_ms:.3g} ms or more (a {best.accelerator.shape} array at"
+            accepted=f"{milliseconds:g} ms or more (a {best.accelerator.shape} array at"
             f" {HIGHEST_COMPRESSION:g}× compression)",
         )
+    roomiest = max(search.candidates, key=search.density_that_memory_allows)
+    if search.density_that_memory_allows(roomiest):
+        design = search.evaluate(roomiest.accelerator, lowest)
+        best_case = f"{len(design.layers) - design.streamed} of {len(design.layers)} matrices do"
+    else:
+        best_case = f"the activations of {search.work.tokens} tokens alone do not"
     return InputError(
-        f"the weights do not fit on the chip of {name} even at {HIGHEST_COMPRESSION:g}× compression",
+        f"the weights do not fit on the chip of {name} even at {HIGHEST_COMPRESSION:g}× compression: {best_case}",
         field="--fit",
         value="on-chip",
-        accepted="another board, fewer layers, or weights in external memory (--compression, --latency-ms)",
+        accepted="another board, fewer layers or tokens, or weights in external memory (--compression, --latency-ms)",
     )

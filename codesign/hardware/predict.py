@@ -99,7 +99,12 @@ class Design:
     @property
     def on_chip(self) -> bool:
         """Whether neither weights nor, between matrices, activations are in external memory."""
-        return self.activations_on_chip and all(r.placed.memory is not WeightMemory.DDR for r in self.runs)
+        return self.activations_on_chip and not self.streamed
+
+    @cached_property
+    def streamed(self) -> int:
+        """Matrices whose weights are in external memory."""
+        return sum(run.placed.count for run in self.runs if run.placed.memory is WeightMemory.DDR)
 
     @cached_property
     def blocks(self) -> int:

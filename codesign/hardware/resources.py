@@ -185,7 +185,8 @@ def engine_resources(accelerator: Accelerator, dsp_type: DspType) -> dict[str, R
         + select
         + Resources(dsp=requantiser_dsps(accelerator, dsp_type)),
         "weight registers": _logic(table.weight, accelerator.block_bits),
-        "activation skew": _logic(table.skew, cols * lanes * ACTIVATION_BITS),
+        # The first DSP of a cascade gets its activations undelayed.
+        "activation skew": _logic(table.skew, (cols - segments) * lanes * ACTIVATION_BITS),
         "control": _logic(table.control, 1),
         "weight streams": _weight_streams(accelerator),
     }
@@ -246,7 +247,7 @@ def weight_resources(accelerator: Accelerator, placed: Sequence[Placed]) -> dict
 
 def total(parts: Mapping[str, Resources]) -> Resources:
     """The sum over all units."""
-    return sum(parts.values(), Resources())
+    return Resources(**{name: sum([getattr(part, name) for part in parts.values()]) for name in RESOURCES})
 
 
 def _logic(coefficient: Coefficient, count: int) -> Resources:

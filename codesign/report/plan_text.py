@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from codesign.hardware.accelerator import Accelerator
+from codesign.hardware.cycles import external_bytes_per_cycle
 from codesign.hardware.plan import Plan
 from codesign.hardware.predict import Design, LayerPlan, tightest
 from codesign.hardware.resources import RESOURCES, coefficients, usable_resources
@@ -158,7 +159,11 @@ def reasons(plan: Plan) -> Iterator[str]:
     yield _weights_sentence(plan)
     yield _design_sentence(accelerator)
     bounds = sorted({layer.bound for layer in chosen.layers})
-    yield f"The matrices are bound by {', '.join(bounds)}."
+    ridge = accelerator.macs_per_cycle / external_bytes_per_cycle(accelerator, plan.board.read_bytes_per_second)
+    yield (
+        f"The matrices are bound by {', '.join(bounds)}. The roofline's ridge lies at {float(ridge):.0f}"
+        " multiply-accumulates per byte of external memory; on chip there is none to cross."
+    )
     if not chosen.activations_on_chip:
         yield (
             f"The buffers hold {accelerator.max_tokens} of {plan.work.tokens} tokens: activations cross external"

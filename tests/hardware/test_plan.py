@@ -192,7 +192,12 @@ def test_on_chip(monkeypatch: pytest.MonkeyPatch) -> None:
     ("board", "budget", "message"),
     [
         ("pynq-z2", Budget(BudgetKind.LATENCY, 0.5), r"pynq-z2 cannot reach 0\.5 ms.*accepted: \d.* ms or more"),
-        ("pynq-z2", Budget(BudgetKind.ON_CHIP), "do not fit on the chip of pynq-z2 even at 50× compression"),
+        (
+            "pynq-z2",
+            Budget(BudgetKind.ON_CHIP),
+            "on the chip of pynq-z2 even at 50× compression: the activations of",
+        ),
+        ("zcu102", Budget(BudgetKind.ON_CHIP), r"chip of zcu102 even at 50× compression: \d+ of 72 matrices do"),
         ("zcu104", Budget(BudgetKind.COMPRESSION, 51.0), r"--compression.*51\.0.*accepted: 1 to 50"),
         ("zcu104", Budget(BudgetKind.COMPRESSION, 0.5), r"--compression.*0\.5"),
         ("zcu104", Budget(BudgetKind.LATENCY, 0.0), "--latency-ms"),
@@ -209,8 +214,8 @@ def test_the_best_that_the_board_can_do_is_true() -> None:
     with pytest.raises(InputError) as error:
         make_plan(board, Work(SMALL), Budget(BudgetKind.LATENCY, 1e-3))
     best = float(str(error.value).partition("accepted: ")[2].split()[0])
-    plan = make_plan(board, Work(SMALL), Budget(BudgetKind.LATENCY, best * 1.01))
-    assert plan.chosen.latency_ms <= best * 1.01
+    plan = make_plan(board, Work(SMALL), Budget(BudgetKind.LATENCY, best))
+    assert plan.chosen.latency_ms <= best
 
 
 @pytest.mark.parametrize(

