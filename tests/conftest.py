@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import hypothesis
 import pytest
 
 from codesign.boards import Board, load_board
+
+# Time is never a test: no deadlines. CI draws the same examples every time; elsewhere each run draws new ones.
+hypothesis.settings.register_profile("developer", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
 
 @dataclass(frozen=True)

@@ -63,15 +63,24 @@ class Accelerator:
     activation_memory: Storage = Storage.BRAM
 
     def __post_init__(self) -> None:
-        for field in ("rows", "cols", "lanes", "max_tokens", "weight_port_bits", "requant_interval"):
-            _require(getattr(self, field) >= 1, self, field, "a positive integer")
-        _require(self.clock_mhz > 0, self, "clock_mhz", "above 0")
-        _require(self.axi_ports >= 0, self, "axi_ports", "0 or more")
-        _require(self.axi_port_bits >= 1, self, "axi_port_bits", "a positive integer")
-        _require(self.weight_bits in WEIGHT_BITS, self, "weight_bits", "8 or 4")
-        choices = packing_choices(self.weight_bits)
-        _require(self.dsp_packing in choices, self, "dsp_packing", f"one of {choices} at int{self.weight_bits}")
-        _require(self.rows % self.requant_interval == 0, self, "requant_interval", f"a divisor of {self.rows} rows")
+        for field in ("rows", "cols", "lanes", "max_tokens", "weight_port_bits", "axi_port_bits", "requant_interval"):
+            if getattr(self, field) < 1:
+                raise self._refusal(field, "a positive integer")
+        if not self.clock_mhz > 0:
+            raise self._refusal("clock_mhz", "above 0")
+        if self.axi_ports < 0:
+            raise self._refusal("axi_ports", "0 or more")
+        if self.weight_bits not in WEIGHT_BITS:
+            raise self._refusal("weight_bits", "8 or 4")
+        if self.dsp_packing not in packing_choices(self.weight_bits):
+            choices = ", ".join(str(choice) for choice in packing_choices(self.weight_bits))
+            raise self._refusal("dsp_packing", f"{choices} at int{self.weight_bits}")
+        if self.rows % self.requant_interval:
+            raise self._refusal("requant_interval", f"a divisor of {self.rows} rows")
+
+    def _refusal(self, field: str, accepted: str) -> InputError:
+        value = getattr(self, field)
+        return InputError("not accepted", field=f"accelerator.{field}", value=value, accepted=accepted)
 
     @property
     def macs_per_cycle(self) -> int:
@@ -97,13 +106,6 @@ class Accelerator:
     def shape(self) -> str:
         """R×C×L as text."""
         return f"{self.rows}×{self.cols}×{self.lanes}"
-
-
-def _require(condition: bool, accelerator: Accelerator, field: str, accepted: str) -> None:
-    if not condition:
-        raise InputError(
-            "not accepted", field=f"accelerator.{field}", value=getattr(accelerator, field), accepted=accepted
-        )
 
 
 @dataclass(frozen=True)

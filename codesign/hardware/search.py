@@ -11,7 +11,7 @@ from math import ceil
 from codesign.boards import Board, DspType
 from codesign.errors import InputError
 from codesign.hardware.accelerator import Accelerator, WeightMemory
-from codesign.hardware.cycles import token_groups
+from codesign.hardware.cycles import pipeline_stages, token_groups
 from codesign.hardware.dsp import dsp_packing, packing_choices
 from codesign.hardware.images import block_words
 from codesign.hardware.memories import BRAM18_BITS, URAM_BITS, URAM_WORDS, Storage, bram18, ceil_div, uram
@@ -81,7 +81,7 @@ def target(search: Search, budget: Budget) -> Target:
         return Target(
             searched=True,
             meets=lambda d: d.latency_ms <= milliseconds,
-            upper=lambda c: (milliseconds * 1000 * c.accelerator.clock_mhz + c.slack) / c.ideal_cycles,
+            upper=lambda c: (milliseconds * 1000 * c.accelerator.clock_mhz - c.fixed_cycles) / c.product_cycles,
         )
     if budget.kind is BudgetKind.ON_CHIP:
         return Target(
@@ -103,18 +103,19 @@ class Candidate:
     Attributes:
         accelerator: The design.
         dsps: DSPs that it takes.
-        ideal_cycles: Cycles of the dense work if everything but the products themselves were hidden.
-        slack: By how much whole blocks may undercut ``ideal_cycles`` × density: one block of each matrix.
+        product_cycles: Cycles of the dense work's products, if nothing else ever took longer.
+        fixed_cycles: A lower bound of what comes on top at any density: pipeline and last requantisation of each
+            matrix, less the one block by which rounding to whole blocks may undercut the density.
     """
 
     accelerator: Accelerator
     dsps: int
-    ideal_cycles: int
-    slack: int
+    product_cycles: int
+    fixed_cycles: int
 
     def at_best(self, density: float) -> float:
         """A lower bound of the cycles at a density."""
-        return self.ideal_cycles * density - self.slack
+        return self.product_cycles * density + self.fixed_cycles
 
 
 class Search:
@@ -129,7 +130,7 @@ class Search:
         self.distinct = {Matrix("", *shape): count for shape, count in shapes.items()}
         self._designs: dict[tuple[Accelerator, float], Design] = {}
         self._fixed: dict[Accelerator, Resources] = {}
-        self.candidates = sorted(_candidates(board, work), key=lambda c: (c.ideal_cycles, c.dsps))
+        self.candidates = sorted(_candidates(board, work), key=lambda c: (c.at_best(1.0), c.dsps))
         if not any(self.fits(c.accelerator) for c in self.candidates):
             raise InputError(
                 "no array of the search fits this board",
@@ -151,18 +152,20 @@ class Search:
         return self.fixed(accelerator).fits(self.limit)
 
     def density_that_memory_allows(self, candidate: Candidate) -> float:
-        """The density at which the weights alone fill what the rest of the design leaves of the memories."""
-        if candidate.accelerator.max_tokens < self.work.tokens or not self.fits(candidate.accelerator):
+        """The density at which the weights alone fill what the rest of the design leaves of the memories.
+
+        Zero where activations leave the chip, and for designs with more ports than a design on chip has use for.
+        """
+        accelerator = candidate.accelerator
+        if accelerator.axi_ports > 1 or accelerator.max_tokens < self.work.tokens or not self.fits(accelerator):
             return 0.0
-        used = self.fixed(candidate.accelerator)
+        used = self.fixed(accelerator)
         free = (self.limit.bram18 - used.bram18) * BRAM18_BITS + (self.limit.uram - used.uram) * URAM_BITS
         return free / (sum(m.weights for m in self.work.matrices) * self.work.weight_bits)
 
     def may_fit_on_chip(self, candidate: Candidate, density: float) -> bool:
         """Whether all weights would fit on chip if URAM could be filled to its last word."""
         accelerator = candidate.accelerator
-        if accelerator.max_tokens < self.work.tokens or not self.fits(accelerator):
-            return False
         left = self.limit.uram - self.fixed(accelerator).uram
         capacity = left // uram(accelerator.weight_port_bits, 1) * URAM_WORDS
         sparse = sparsify(accelerator, self.distinct, density)
@@ -197,7 +200,7 @@ class Search:
         best = 0
         lowest = ceil(_DENSITY_STEPS / HIGHEST_COMPRESSION)
         bounds = [(min(1.0, target.upper(c)), c) for c in self.candidates]
-        for bound, candidate in sorted(bounds, key=lambda b: (-b[0], b[1].ideal_cycles)):
+        for bound, candidate in sorted(bounds, key=lambda b: (-b[0], b[1].at_best(1.0))):
             ceiling = int(bound * _DENSITY_STEPS)
             goal = max(ceil(best / _WORTH_A_LOOK), best + 1, lowest)
             if ceiling < goal:
@@ -260,7 +263,7 @@ class Search:
                 best_of_block[block] = design.cycles
                 found.append(design)
         frontier = float("inf")
-        for candidate in sorted(self.candidates, key=lambda c: (c.dsps, c.ideal_cycles)):
+        for candidate in sorted(self.candidates, key=lambda c: (c.dsps, c.at_best(density))):
             if candidate.at_best(density) > frontier * (1 - NEAR_TIE):
                 continue
             design = self._feasible(candidate, density)
@@ -285,7 +288,7 @@ def _power_of_two_at_least(value: float) -> int:
 
 
 def _weight_path(board: Board, block_bits: int, groups: int, clock_mhz: float) -> tuple[int, int]:
-    """(on-chip port bits, AXI ports): wide enough to fetch a block in the shadow of the one before, no wider."""
+    """(on-chip port bits, most AXI ports): wide enough to fetch a block in the shadow of the one before, no wider."""
     needed = block_bits / groups
     per_cycle = 8 * board.read_bytes_per_second / (clock_mhz * 1e6)
     ports = ceil(min(needed, per_cycle) / board.axi.port_bits)
@@ -306,8 +309,10 @@ def _candidates(board: Board, work: Work) -> Iterator[Candidate]:
             for tile in _tiles(work):
                 passes, rest = divmod(work.tokens * work.batch, tile)
                 for groups, lanes in _lane_choices(tile):
-                    port_bits, axi_ports = _weight_path(board, rows * cols * work.weight_bits, groups, clock)
-                    for interval, storage in product(intervals, storages):
+                    port_bits, most_ports = _weight_path(board, rows * cols * work.weight_bits, groups, clock)
+                    # A port costs logic and buffers: fewer may leave room for what is worth more.
+                    every_ports = range(1, most_ports + 1)
+                    for interval, storage, axi_ports in product(intervals, storages, every_ports):
                         accelerator = Accelerator(
                             rows=rows,
                             cols=cols,
@@ -324,8 +329,10 @@ def _candidates(board: Board, work: Work) -> Iterator[Candidate]:
                         )
                         dsps = array_dsps(accelerator, dsp_type) + requantiser_dsps(accelerator, dsp_type)
                         if dsps <= available:
-                            streamed = passes * groups + token_groups(accelerator, rest)
-                            yield Candidate(accelerator, dsps, blocks * streamed, len(work.matrices) * streamed)
+                            every_group = passes * groups + token_groups(accelerator, rest)
+                            pipeline = (passes + (rest > 0)) * (pipeline_stages(accelerator, dsp_type) + 1)
+                            fixed = pipeline + every_group * interval - every_group
+                            yield Candidate(accelerator, dsps, blocks * every_group, len(work.matrices) * fixed)
 
 
 def _blocks(granularity: Granularity) -> list[tuple[int, int]]:
