@@ -13,6 +13,7 @@ fully parallel requantiser, max(n · max(T, F), T). After the last block row the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 from math import ceil
@@ -90,6 +91,61 @@ def pipeline_stages(accelerator: Accelerator, dsp_type: DspType) -> int:
     return sum(_STAGES.values()) + (chain - 1) + (segments - 1).bit_length()
 
 
+@dataclass(frozen=True)
+class Pass:
+    """One pass of tokens through one matrix.
+
+    Attributes:
+        groups: T.
+        fetch: F.
+        summing: Cycles that the block rows hold the array, one after another.
+        weight_bytes, activation_bytes: What crosses external memory.
+        crossing: Cycles that these bytes take at the memory's rate.
+    """
+
+    groups: int
+    fetch: int
+    summing: int
+    weight_bytes: int
+    activation_bytes: int
+    crossing: int
+
+    @property
+    def busy(self) -> int:
+        """Cycles between the first block's arrival and the last block row's end."""
+        return max(self.summing, self.crossing)
+
+
+def one_pass(
+    accelerator: Accelerator,
+    sparse: SparseMatrix,
+    tokens: int,
+    memory: WeightMemory,
+    bytes_per_second: float,
+    *,
+    streamed_activations: bool = False,
+) -> Pass:
+    """What a pass of ``tokens`` tokens, as many as the buffers hold or fewer, is made of.
+
+    Args:
+        accelerator: The design.
+        sparse: The matrix.
+        tokens: Tokens of this pass.
+        memory: Where the weights lie.
+        bytes_per_second: What long reads of external memory can count on.
+        streamed_activations: Whether activations come from and return to external memory.
+    """
+    groups = token_groups(accelerator, tokens)
+    fetch = fetch_cycles(accelerator, memory, bytes_per_second)
+    summing = sum(count * block_row_cycles(accelerator, blocks, groups, fetch) for blocks, count in sparse.rows)
+    weight_bytes = external_weight_bytes(accelerator, sparse) if memory is WeightMemory.DDR else 0
+    features = sparse.matrix.in_features + sparse.matrix.out_features
+    activation_bytes = features * tokens * ACTIVATION_BITS // 8 if streamed_activations else 0
+    total = weight_bytes + activation_bytes
+    crossing = ceil(total / external_bytes_per_cycle(accelerator, bytes_per_second)) if total else 0
+    return Pass(groups, fetch, summing, weight_bytes, activation_bytes, crossing)
+
+
 def matrix_cycles(
     accelerator: Accelerator,
     dsp_type: DspType,
@@ -106,25 +162,21 @@ def matrix_cycles(
     ``streamed_activations``, takes and returns the activations of each pass), a pass lasts at least as long as
     the bytes that cross.
     """
-    total = 0
-    remaining = tokens
-    fetch = fetch_cycles(accelerator, memory, bytes_per_second)
     stages = pipeline_stages(accelerator, dsp_type)
-    weight_bytes = external_weight_bytes(accelerator, sparse) if memory is WeightMemory.DDR else 0
-    rate = external_bytes_per_cycle(accelerator, bytes_per_second)
-    while remaining > 0:
-        present = min(remaining, accelerator.max_tokens)
-        groups = token_groups(accelerator, present)
-        summing = sum(count * block_row_cycles(accelerator, blocks, groups, fetch) for blocks, count in sparse.rows)
-        crossing = weight_bytes
-        if streamed_activations:
-            features = sparse.matrix.in_features + sparse.matrix.out_features
-            crossing += features * present * ACTIVATION_BITS // 8
-        busy = max(summing, ceil(crossing / rate)) if crossing else summing
-        # Full passes are alike: count them at once.
-        passes = remaining // present
-        total += passes * (fetch + busy + groups * accelerator.requant_interval + stages)
-        remaining -= passes * present
+    full, rest = divmod(tokens, accelerator.max_tokens)
+    total = 0
+    for passes, present in ((full, accelerator.max_tokens), (1, rest)):
+        if passes and present:
+            work = one_pass(
+                accelerator,
+                sparse,
+                present,
+                memory,
+                bytes_per_second,
+                streamed_activations=streamed_activations,
+            )
+            last_row = work.groups * accelerator.requant_interval
+            total += passes * (work.fetch + work.busy + last_row + stages)
     return total
 
 

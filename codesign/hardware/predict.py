@@ -6,18 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
-from math import ceil
 
 from codesign.boards import Board
 from codesign.hardware.accelerator import Accelerator, SparseMatrix, WeightMemory, block_grid, spread_evenly
-from codesign.hardware.cycles import (
-    block_row_cycles,
-    external_bytes_per_cycle,
-    external_weight_bytes,
-    fetch_cycles,
-    matrix_cycles,
-    token_groups,
-)
+from codesign.hardware.cycles import matrix_cycles, one_pass
 from codesign.hardware.placement import place
 from codesign.hardware.resources import (
     RESOURCES,
@@ -30,7 +22,6 @@ from codesign.hardware.resources import (
     weight_resources,
 )
 from codesign.models import Matrix
-from codesign.numerics import ACTIVATION_BITS
 
 
 @dataclass(frozen=True)
@@ -223,25 +214,18 @@ def _roofline(
 ) -> tuple[str, float | None]:
     """(what bounds the matrix, executed multiply-accumulates per external byte)."""
     tile = min(tokens, accelerator.max_tokens)
-    groups = token_groups(accelerator, tile)
-    fetch = fetch_cycles(accelerator, memory, bytes_per_second)
-    weight_bytes = external_weight_bytes(accelerator, sparse) if memory is WeightMemory.DDR else 0
-    features = sparse.matrix.in_features + sparse.matrix.out_features
-    activation_bytes = features * tile * ACTIVATION_BITS // 8 if streamed else 0
-    crossing = weight_bytes + activation_bytes
-    summing = sum(n * block_row_cycles(accelerator, blocks, groups, fetch) for blocks, n in sparse.rows)
-    waiting = ceil(crossing / external_bytes_per_cycle(accelerator, bytes_per_second)) if crossing else 0
-    computing = sparse.nonzero_blocks * groups
-    if waiting > summing:
-        bound = "activation bandwidth" if activation_bytes > weight_bytes else "weight bandwidth"
-    elif fetch > groups:
+    work = one_pass(accelerator, sparse, tile, memory, bytes_per_second, streamed_activations=streamed)
+    if work.crossing > work.summing:
+        bound = "activation bandwidth" if work.activation_bytes > work.weight_bytes else "weight bandwidth"
+    elif work.fetch > work.groups:
         bound = "weight bandwidth"
-    elif summing > computing:
+    elif work.summing > sparse.nonzero_blocks * work.groups:
         bound = "requantisation"
     else:
         bound = "compute"
+    external_bytes = work.weight_bytes + work.activation_bytes
     macs = sparse.nonzero_blocks * accelerator.block_area * tile
-    return bound, macs / crossing if crossing else None
+    return bound, macs / external_bytes if external_bytes else None
 
 
 def tightest(design: Design, board: Board) -> tuple[str, float]:
