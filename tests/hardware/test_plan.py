@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from math import ceil, log2
 
@@ -10,15 +11,16 @@ from hypothesis import strategies as st
 from codesign.boards import Board, DspType, load_board
 from codesign.errors import InputError
 from codesign.hardware import search
-from codesign.hardware.accelerator import Accelerator, WeightMemory, sparse_matrix
+from codesign.hardware.accelerator import Accelerator, WeightMemory, sparse_matrix, spread_evenly
 from codesign.hardware.memories import Storage
 from codesign.hardware.plan import NEARLY_AS_DENSE, Plan, make_plan
 from codesign.hardware.predict import Design, predict, sparsify
 from codesign.hardware.resources import usable_resources
 from codesign.hardware.search import NEAR_TIE
 from codesign.hardware.work import Budget, BudgetKind, Granularity, Work
-from codesign.models import EncoderShape, parse_shape
+from codesign.models import EncoderShape, Matrix, parse_shape
 from tests.conftest import changed
+from tests.hardware.test_cycles import EXAMPLE
 
 TINY = EncoderShape("tiny", "bert", hidden=48, layers=1, ffn=96, heads=2)
 WIDE = EncoderShape("wide", "bert", hidden=384, layers=1, ffn=1536, heads=2)
@@ -281,6 +283,22 @@ def test_a_slower_memory_binds() -> None:
     for layer in streamed:  # no faster than its weights can cross
         seconds = layer.predicted_cycles / plan.chosen.accelerator.clock_mhz / 1e6
         assert seconds >= layer.nonzero_blocks * plan.chosen.accelerator.block_area / rate
+
+
+@pytest.mark.parametrize(
+    ("tokens", "updates", "blocks", "gb_per_s", "bound"),
+    [
+        (128, {}, 576, 17.0, "compute"),  # T = 32 = F
+        (4, {}, 576, 17.0, "weight bandwidth"),  # T = 1, F = 32
+        (128, {"requant_interval": 16}, 24, 17.0, "requantisation"),  # one block a row: 32 cycles, then 512
+        (128, {"max_tokens": 64}, 576, 0.05, "activation bandwidth"),  # half a sentence fits
+    ],
+)
+def test_what_bounds_a_matrix(tokens: int, updates: dict[str, int], blocks: int, gb_per_s: float, bound: str) -> None:
+    board = changed("zcu104", memories__gb_per_s=gb_per_s)
+    accelerator = replace(EXAMPLE, **updates)
+    design = predict(accelerator, board, [spread_evenly(Matrix("m", 384, 384), 16, 16, blocks)], tokens)
+    assert [layer.bound for layer in design.layers] == [bound]
 
 
 def test_prediction_of_a_pruned_model_with_uneven_rows() -> None:
