@@ -9,7 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from codesign import __version__
-from codesign.cli import boards, later, plan
+from codesign.cli import boards, later, plan, prune
 from codesign.errors import InputError
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 app.command("boards")(boards.boards)
 app.command("plan")(plan.plan)
+app.command("prune")(prune.prune)
 later.register(app)
 
 

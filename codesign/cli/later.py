@@ -6,14 +6,10 @@ import typer
 
 from codesign.errors import InputError
 
-REACH = "codesign plan"
+REACH = "codesign prune"
 """The last step of the pipeline that this version has."""
 
 _COMMANDS = {
-    "prune": (
-        "Prune a model in blocks of the planned array while it is fine-tuned.",
-        "codesign prune --board zcu104 --model bert-base-uncased --task sst2 --compression 2",
-    ),
     "quantize": (
         "Turn a pruned model into a design folder: integers, packed blocks, ROM images.",
         "codesign quantize build/prune -o build/design",

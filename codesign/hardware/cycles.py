@@ -82,6 +82,14 @@ def block_row_cycles(accelerator: Accelerator, blocks: int, groups: int, fetch: 
     return max(blocks * max(groups, fetch), groups * accelerator.requant_interval)
 
 
+def block_cycles(accelerator: Accelerator, tokens: int, memory: WeightMemory, bytes_per_second: float) -> int:
+    """Cycles that one nonzero block costs: max(T, F) of every pass that ``tokens`` tokens take."""
+    fetch = fetch_cycles(accelerator, memory, bytes_per_second)
+    full, rest = divmod(tokens, accelerator.max_tokens)
+    total = full * max(token_groups(accelerator, accelerator.max_tokens), fetch)
+    return total + (max(token_groups(accelerator, rest), fetch) if rest else 0)
+
+
 def pipeline_stages(accelerator: Accelerator, dsp_type: DspType) -> int:
     """Register stages from start to output: a constant of the design."""
     packing = dsp_packing(dsp_type, accelerator.weight_bits, accelerator.dsp_packing)

@@ -16,8 +16,11 @@ from codesign.errors import InputError
 from codesign.hardware.accelerator import WEIGHT_BITS
 from codesign.hardware.predict import Design, tightest
 from codesign.hardware.search import ANY, HIGHEST_COMPRESSION, Search, target
-from codesign.hardware.work import Budget, BudgetKind, Work
+from codesign.hardware.work import Budget, BudgetKind, Granularity, Work
 from codesign.numerics import longest_sum
+
+LARGEST_SIDE = 256
+"""Longest side of a block that a user may ask for."""
 
 NEARLY_AS_DENSE = 0.10
 """Where a budget leaves the density open, designs within this fraction of the densest are weighed by latency and
@@ -101,6 +104,11 @@ def _check(board: Board, work: Work, budget: Budget) -> None:
     require(1 <= work.tokens <= 1 << 16, "--tokens", work.tokens, "1 to 65536")
     require(1 <= work.batch <= 1024, "--batch", work.batch, "1 to 1024")
     require(work.weight_bits in WEIGHT_BITS, "--weight-bits", work.weight_bits, "8 or 4")
+    if work.block is not None:
+        given = f"{work.block[0]}x{work.block[1]}"
+        require(all(1 <= side <= LARGEST_SIDE for side in work.block), "--block", given, f"sides 1 to {LARGEST_SIDE}")
+        require(work.granularity is not Granularity.COLUMN or work.block[1] == 1, "--block", given, "Rx1 for columns")
+        require(work.granularity is not Granularity.ROW or work.block[0] == 1, "--block", given, "1xC for rows")
     highest = board.clock.highest_mhz
     clock = work.clock_mhz
     require(clock is None or 0 < clock <= highest, "--clock-mhz", clock, f"above 0, at most {highest:g}")

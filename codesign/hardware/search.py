@@ -133,7 +133,9 @@ class Search:
         self.candidates = sorted(_candidates(board, work), key=lambda c: (c.at_best(1.0), c.dsps))
         if not any(self.fits(c.accelerator) for c in self.candidates):
             raise InputError(
-                "no array of the search fits this board",
+                "no array of the search fits this board"
+                if work.block is None
+                else f"no array with blocks of {work.block[0]}×{work.block[1]} fits this board",
                 file=board.name,
                 field="device",
                 accepted="a larger board, a smaller model or fewer tokens",
@@ -302,7 +304,7 @@ def _candidates(board: Board, work: Work) -> Iterator[Candidate]:
     clock = work.clock_mhz or board.clock.default_mhz
     storages = (Storage.BRAM, Storage.URAM) if board.device.uram else (Storage.BRAM,)
     shapes = Counter((m.out_features, m.in_features) for m in work.matrices)
-    for rows, cols in _blocks(work.granularity):
+    for rows, cols in _blocks(work):
         blocks = sum(count * ceil_div(n, rows) * ceil_div(k, cols) for (n, k), count in shapes.items())
         intervals = [q for q in (1, 2, 4, 8, 16, 32) if rows % q == 0]
         for products in _packings(dsp_type, work.weight_bits):
@@ -335,10 +337,12 @@ def _candidates(board: Board, work: Work) -> Iterator[Candidate]:
                             yield Candidate(accelerator, dsps, blocks * every_group, len(work.matrices) * fixed)
 
 
-def _blocks(granularity: Granularity) -> list[tuple[int, int]]:
-    if granularity is Granularity.COLUMN:
+def _blocks(work: Work) -> list[tuple[int, int]]:
+    if work.block is not None:
+        return [work.block]
+    if work.granularity is Granularity.COLUMN:
         return [(side, 1) for side in LONG_SIDES]
-    if granularity is Granularity.ROW:
+    if work.granularity is Granularity.ROW:
         return [(1, side) for side in LONG_SIDES]
     return [(rows, cols) for rows in BLOCK_SIDES for cols in BLOCK_SIDES]
 

@@ -54,6 +54,7 @@ class Work:
         weight_bits: 8 or 4.
         granularity: What the pruner's groups are.
         clock_mhz: Clock of the array; None for the board's default.
+        block: (R, C) of the array, where it is given rather than searched.
     """
 
     shape: EncoderShape
@@ -62,6 +63,7 @@ class Work:
     weight_bits: int = 8
     granularity: Granularity = Granularity.BLOCK
     clock_mhz: float | None = None
+    block: tuple[int, int] | None = None
 
     @cached_property
     def matrices(self) -> tuple[Matrix, ...]:

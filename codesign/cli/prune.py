@@ -1,0 +1,275 @@
+"""``codesign prune``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from codesign.cli import options
+from codesign.errors import InputError
+
+if TYPE_CHECKING:
+    from codesign.planning import PlanDocument
+
+DEFAULT_COMPRESSION = 2.0
+_MODEL, _HOW, _TRAINING, _RUN = "Model and data", "How to prune", "Training", "Run"
+
+
+def prune(
+    board: options.Board,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="Folder or hub name; default: a small BERT made here.", rich_help_panel=_MODEL
+        ),
+    ] = None,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            "--task",
+            "-t",
+            help="cola, sst2, mrpc, qqp, stsb, mnli, qnli, rte, wnli; for own files: classification, regression.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with train and dev (.tsv, .csv, .jsonl: sentence or sentence1, sentence2; label);"
+            " default: GLUE from the hub.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = None,
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            help="Use this plan.yaml rather than planning now; it holds the budget.", rich_help_panel="Plan"
+        ),
+    ] = None,
+    tokens: options.Tokens = 128,
+    batch: options.Batch = 1,
+    latency_ms: options.LatencyMs = None,
+    compression: options.Compression = None,
+    fit: options.Fit = None,
+    weight_bits: options.WeightBits = 8,
+    granularity: options.GranularityName = "block",
+    block: options.BlockShape = None,
+    clock_mhz: options.ClockMhz = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="lasso (reweighted group lasso), gradual (no penalty); baselines: magnitude (one cut), movement.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    importance: Annotated[
+        str | None,
+        typer.Option(
+            help="What decides which blocks go: second-order (the loss that removal costs, other weights making up"
+            " for it) or norm.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
+    distill: Annotated[
+        bool | None,
+        typer.Option(
+            "--distill/--no-distill", help="Learn from the dense model, or from the labels.", rich_help_panel=_HOW
+        ),
+    ] = None,
+    hidden: Annotated[
+        float | None, typer.Option(help="Weight of hidden states in distillation.", rich_help_panel=_HOW)
+    ] = None,
+    rounds: Annotated[
+        int | None, typer.Option(help="Rounds of pruning; 1 prunes once.", rich_help_panel=_HOW)
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="Factor on λ, which follows from the budget.", rich_help_panel=_HOW)
+    ] = None,
+    floor: Annotated[
+        float | None, typer.Option(help="Part of each matrix's blocks that stays at least.", rich_help_panel=_HOW)
+    ] = None,
+    balance: Annotated[
+        int | None,
+        typer.Option(
+            help="Most blocks by which block rows of a matrix may differ; default: any.", rich_help_panel=_HOW
+        ),
+    ] = None,
+    dense_epochs: Annotated[
+        float | None,
+        typer.Option(help="Dense fine-tuning; default: 3, none for a fine-tuned model.", rich_help_panel=_TRAINING),
+    ] = None,
+    sparse_epochs: Annotated[
+        float | None, typer.Option(help="Epochs while pruning.", rich_help_panel=_TRAINING)
+    ] = None,
+    retrain_epochs: Annotated[
+        float | None, typer.Option(help="Epochs with fixed masks.", rich_help_panel=_TRAINING)
+    ] = None,
+    dense_learning_rate: Annotated[
+        float | None, typer.Option(help="Of dense fine-tuning.", rich_help_panel=_TRAINING)
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="Of both later phases.", rich_help_panel=_TRAINING)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Sentences per process and step.", rich_help_panel=_TRAINING)
+    ] = None,
+    calibration: Annotated[
+        int | None, typer.Option(help="Sentences that the curvature is measured on.", rich_help_panel=_TRAINING)
+    ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto (bfloat16 where hardware has it), bf16, fp32.", rich_help_panel=_TRAINING)
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="Stop a phase after so many epochs without a better metric and keep its best; 0: never.",
+            rich_help_panel=_TRAINING,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Use only so many training sentences.", rich_help_panel=_TRAINING)
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything drawn.", rich_help_panel=_RUN)] = None,
+    output_dir: options.OutputDir = Path("build/prune"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the unfinished run in the folder.", rich_help_panel=_RUN)
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Discard an unfinished run in the folder.", rich_help_panel=_RUN)
+    ] = False,
+    save_steps: Annotated[
+        int | None, typer.Option(help="Steps between checkpoints; default: every epoch.", rich_help_panel=_RUN)
+    ] = None,
+    keep_work: Annotated[
+        bool, typer.Option("--keep-work", help="Leave the phases' checkpoints when done.", rich_help_panel=_RUN)
+    ] = False,
+) -> None:
+    """Prune a model in blocks of the planned array while it is fine-tuned on a task.
+
+    Plans the array first (or reads --plan), fine-tunes the model, makes whole blocks of its weights vanish until the
+    budget is met (default: 2× compression), retrains what is left, and writes checkpoint, masks, plan.yaml,
+    metrics.json and blocks.png. A killed run goes on with the same command and --resume. Several processes:
+    accelerate launch --num_processes 2 -m codesign prune ….
+
+    With neither --model nor --task: a small BERT made and trained here, offline, in about two minutes.
+
+    Example:
+
+        codesign prune --board zcu104 --model bert-base-uncased --task sst2 --compression 2
+    """
+    settings = {
+        name: value
+        for name, value in {
+            "method": method,
+            "importance": importance,
+            "distill": distill,
+            "hidden": hidden,
+            "rounds": rounds,
+            "strength": strength,
+            "floor": floor,
+            "balance": balance,
+            "dense_epochs": dense_epochs,
+            "sparse_epochs": sparse_epochs,
+            "retrain_epochs": retrain_epochs,
+            "dense_learning_rate": dense_learning_rate,
+            "learning_rate": learning_rate,
+            "batch_size": batch_size,
+            "calibration": calibration,
+            "precision": precision,
+            "patience": patience,
+            "limit": limit,
+            "seed": seed,
+            "save_steps": save_steps,
+        }.items()
+        if value is not None
+    }
+    if (model is None) != (task is None):
+        missing = "--task" if task is None else "--model"
+        raise InputError(f"{missing} is needed too", accepted="both, or neither for the embedded default")
+    if task is None and data_dir is not None:
+        raise InputError(
+            "the embedded default makes its own data", field="--data-dir", accepted="with --model and --task"
+        )
+    if resume and overwrite:
+        raise InputError("give --resume or --overwrite, not both")
+    budget = options.budget_of(latency_ms, compression, fit)
+    groups, given_block = options.granularity_of(granularity), options.block_of(block)
+
+    # Nothing heavy before what was given has been looked at.
+    from codesign.boards import load_board
+    from codesign.hardware.plan import make_plan
+    from codesign.hardware.work import Budget, BudgetKind, Work
+    from codesign.models import EMBEDDED_DEFAULT, load_shape
+    from codesign.planning import load_plan, plan_document
+    from codesign.report.console import console
+    from codesign.tasks.task import find_task
+
+    found_task = find_task(task) if task else None
+    loaded = load_board(board)
+    if plan is not None:
+        if budget.kind is not BudgetKind.DENSE:
+            raise InputError("the plan holds the budget", field="--plan", accepted="--plan, or a budget")
+        document = load_plan(plan)
+        _check_board(document, loaded.name, plan)
+    else:
+        if budget.kind is BudgetKind.DENSE:
+            budget = Budget(BudgetKind.COMPRESSION, DEFAULT_COMPRESSION)
+        shape = load_shape(model) if model else EMBEDDED_DEFAULT
+        work = Work(shape, tokens, batch, weight_bits, groups, clock_mhz, given_block)
+        document = plan_document(make_plan(loaded, work, budget), seed or 0)
+
+    checked = _settings(settings, embedded=model is None)
+    main_process = int(os.environ.get("RANK", "0")) == 0
+    if main_process:
+        if model is None:
+            console().print(
+                "No model given: a small BERT is made here and trained on sentences made by rule (is the subject"
+                " singular or plural?).\nA real run: --model bert-base-uncased --task sst2, or local folders with --data-dir.",
+                highlight=False,
+            )
+        console().print(
+            f"plan: array {document.accelerator.shape} on {document.board}, budget {document.budget}", highlight=False
+        )
+    # Imported here: torch and transformers take seconds.
+    from codesign.pruning.budget import Hardware
+    from codesign.pruning.prune import Request
+    from codesign.pruning.prune import prune as run_prune
+    from codesign.report.prune_text import prune_text
+
+    outcome = run_prune(
+        Request(
+            model=model,
+            task=found_task,
+            data_dir=data_dir,
+            hardware=Hardware(document, loaded),
+            settings=checked,
+            output=output_dir,
+            resume=resume,
+            overwrite=overwrite,
+            keep_work=keep_work,
+        )
+    )
+    if main_process:
+        for part in prune_text(outcome, output_dir):
+            console().print(part, highlight=False, soft_wrap=True)
+
+
+def _check_board(document: PlanDocument, board: str, plan: Path) -> None:
+    if document.board != board:
+        raise InputError(
+            "the plan is for another board", file=plan, field="board", value=document.board, accepted=board
+        )
+
+
+def _settings(given: dict[str, Any], *, embedded: bool) -> Any:
+    from codesign.pruning.settings import EMBEDDED, Importance, Method, Settings
+
+    for name, kind in (("method", Method), ("importance", Importance)):
+        if name in given:
+            if given[name] not in list(kind):
+                raise InputError("not accepted", field=f"--{name}", value=given[name], accepted=", ".join(kind))
+            given[name] = kind(given[name])
+    return Settings(**({**EMBEDDED, **given} if embedded else given))

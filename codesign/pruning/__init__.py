@@ -1,0 +1,1 @@
+"""The prune step: a model is made block-sparse under a plan while it is fine-tuned on a task."""

@@ -1,0 +1,103 @@
+"""The plan's budget as the pruner meets it, and what masks cost on the planned array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from codesign.boards import Board
+from codesign.hardware.accelerator import SparseMatrix, sparse_matrix
+from codesign.hardware.cycles import block_cycles
+from codesign.hardware.predict import Design, predict
+from codesign.hardware.resources import usable_resources
+from codesign.hardware.work import BudgetKind
+from codesign.models import Matrix
+from codesign.planning import PlanDocument
+from codesign.pruning.groups import group_weights
+from codesign.pruning.selection import Masks
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The planned array on its board: what the pruner asks the hardware model.
+
+    Attributes:
+        plan: The plan.
+        board: Its board.
+    """
+
+    plan: PlanDocument
+    board: Board
+
+    @cached_property
+    def matrices(self) -> dict[str, Matrix]:
+        """The encoder's matrices by name."""
+        return {layer.name: Matrix(layer.name, layer.out_features, layer.in_features) for layer in self.plan.layers}
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """(R, C)."""
+        return self.plan.accelerator.block
+
+    @cached_property
+    def block_cost(self) -> dict[str, float]:
+        """Predicted cycles of one block of each matrix, its weights where the plan puts them."""
+        tokens, rate = self.plan.tokens * self.plan.batch, self.board.read_bytes_per_second
+        return {
+            layer.name: float(block_cycles(self.plan.accelerator, tokens, layer.weight_memory, rate))
+            for layer in self.plan.layers
+        }
+
+    def design(self, masks: Masks) -> Design:
+        """What is predicted of these masks, weights placed anew."""
+        rows, cols = self.block
+        sparse: list[SparseMatrix] = [
+            sparse_matrix(matrix, rows, cols, masks[name].sum(dim=1).tolist())
+            for name, matrix in self.matrices.items()
+        ]
+        tokens = self.plan.tokens
+        return predict(self.plan.accelerator, self.board, sparse, tokens * self.plan.batch, tokens)
+
+    def kept_weights(self, masks: Masks) -> int:
+        """Weights in kept blocks, padding not counted."""
+        return sum(int(self._weights[name][mask].sum()) for name, mask in masks.items())
+
+    @cached_property
+    def weights(self) -> int:
+        """All weights of the matrices."""
+        return sum(matrix.weights for matrix in self.matrices.values())
+
+    def compression(self, masks: Masks) -> float:
+        """All over kept weights of the encoder's matrices."""
+        return self.weights / max(self.kept_weights(masks), 1)
+
+    @cached_property
+    def _weights(self) -> Mapping[str, torch.Tensor]:
+        return {
+            name: group_weights(torch.empty(m.out_features, m.in_features, device="meta"), self.block)
+            for name, m in self.matrices.items()
+        }
+
+    def allows(self, masks: Masks) -> bool:
+        """Whether masks meet the plan's budget."""
+        budget = self.plan.budget
+        if budget.kind is BudgetKind.COMPRESSION:
+            return self.kept_weights(masks) * (budget.value or 1.0) <= self.weights * (1 + 1e-12)
+        if budget.kind is BudgetKind.LATENCY:
+            return self.design(masks).latency_ms <= (budget.value or 0.0)
+        if budget.kind is BudgetKind.ON_CHIP:
+            design = self.design(masks)
+            return design.on_chip and design.resources.fits(usable_resources(self.board))
+        return True
+
+    def reached(self, masks: Masks) -> str:
+        """What masks reach, in the budget's own terms."""
+        budget = self.plan.budget
+        if budget.kind is BudgetKind.LATENCY:
+            return f"{self.design(masks).latency_ms:.4g} ms"
+        if budget.kind is BudgetKind.ON_CHIP:
+            return f"{self.design(masks).streamed} of {len(self.matrices)} matrices in external memory"
+        return f"{self.compression(masks):.4g}× compression"

@@ -1,0 +1,138 @@
+"""Which blocks stay: decided over the whole network at once, by importance per predicted cycle.
+
+Every block is worth its importance divided by its cost. Blocks are kept from the best downwards, as many as the
+budget allows; a floor protects the best blocks of each matrix, so that no matrix vanishes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+from torch import Tensor
+
+from codesign.errors import InputError
+
+Masks = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a selection must respect besides the budget.
+
+    Attributes:
+        floor: Part of each matrix's blocks that is kept at least; one block always is.
+        balance: Largest difference of kept blocks between two block rows of a matrix; None for any.
+    """
+
+    floor: float = 0.05
+    balance: int | None = None
+
+
+def select(
+    importance: dict[str, Tensor],
+    cost: dict[str, float],
+    allows: Callable[[Masks], bool],
+    rules: Rules | None = None,
+    present: Masks | None = None,
+    reached: Callable[[Masks], str] | None = None,
+) -> Masks:
+    """The most important blocks that a budget allows.
+
+    Args:
+        importance: Per matrix one value ≥ 0 per block, block rows × block columns.
+        cost: Per matrix what one of its blocks costs, in cycles; only ratios matter.
+        allows: Whether masks meet the budget. Fewer blocks must never turn it from true to false.
+        rules: Floor and balance.
+        present: Blocks that still exist; pruned ones do not come back.
+        reached: Says for an error message what masks reach.
+
+    Returns:
+        Per matrix the mask of the kept blocks, on the CPU. One block more, in the order of worth, would break
+        the budget.
+
+    Raises:
+        InputError: Not even the floors meet the budget.
+        ValueError: An importance is NaN.
+    """
+    rules = rules or Rules()
+    names = list(importance)
+    worth = {name: importance[name].double().cpu() / cost[name] for name in names}
+    for name in names:
+        if worth[name].isnan().any():
+            raise ValueError(f"{name}: importance is NaN")
+    if present is None:
+        present = {name: torch.ones_like(worth[name], dtype=torch.bool) for name in names}
+    present = {name: present[name].cpu() for name in names}
+    # Pruned blocks last, protected ones first; the stable sort settles ties by position, so that any number of
+    # blocks can be met exactly.
+    keys = []
+    for name in names:
+        worth[name] = torch.where(present[name], worth[name], -1.0)
+        key = worth[name].flatten()
+        order = key.argsort(descending=True, stable=True)
+        keys.append(key.clone().index_fill_(0, order[: _floor(key.numel(), rules)], torch.inf))
+        keys[-1][~present[name].flatten()] = -1.0
+    flat = torch.cat(keys)
+    sizes = [key.numel() for key in keys]
+    order = flat.argsort(descending=True, stable=True)
+    fewest, most = int((flat == torch.inf).sum()), int((flat >= 0).sum())
+
+    def masks(kept: int) -> Masks:
+        chosen = torch.zeros(flat.numel(), dtype=torch.bool)
+        chosen[order[:kept]] = True
+        parts = torch.split(chosen, sizes)
+        found = {name: part.view_as(worth[name]) for name, part in zip(names, parts, strict=True)}
+        if rules.balance is None:
+            return found
+        return {name: balanced(worth[name], mask, rules.balance) for name, mask in found.items()}
+
+    if not allows(masks(fewest)):
+        best = f": best {reached(masks(fewest))}" if reached else ""
+        raise InputError(
+            f"the budget cannot be met{best}, with the {fewest} of {flat.numel()} blocks that have to stay"
+            f" (floor of {rules.floor:.0%} in each matrix)",
+            accepted="a looser budget or a lower --floor",
+        )
+    if allows(masks(most)):
+        return masks(most)
+    while most - fewest > 1:
+        middle = (fewest + most) // 2
+        if allows(masks(middle)):
+            fewest = middle
+        else:
+            most = middle
+    return masks(fewest)
+
+
+def _floor(blocks: int, rules: Rules) -> int:
+    return max(1, ceil(rules.floor * blocks - 1e-9))
+
+
+def balanced(worth: Tensor, mask: Tensor, spread: int) -> Tensor:
+    """As many blocks as the mask keeps, worth the most, with block rows that differ by ``spread`` at most.
+
+    For every least number of blocks per row: each row keeps its best so many, and the rest of the blocks are the
+    best of each row's next ``spread``. The best of these choices is the best of all, since within a row blocks are
+    taken in order of worth.
+    """
+    kept, (rows, cols) = int(mask.sum()), worth.shape
+    best, order = worth.sort(dim=1, descending=True, stable=True)
+    sums = best.cumsum(dim=1)
+    chosen: tuple[float, Tensor] | None = None
+    for least in range(cols + 1):
+        top = min(least + spread, cols)
+        if not rows * least <= kept <= rows * top:
+            continue
+        counts = torch.full((rows,), least)
+        extra = best[:, least:top].flatten().argsort(descending=True, stable=True)[: kept - rows * least]
+        if top > least:
+            counts += torch.bincount(extra // (top - least), minlength=rows)
+        total = float(sums.gather(1, (counts - 1).clamp_min(0)[:, None])[:, 0][counts > 0].sum())
+        if chosen is None or total > chosen[0]:
+            chosen = (total, counts)
+    assert chosen is not None  # least = kept // rows always qualifies
+    rank = torch.empty_like(order).scatter_(1, order, torch.arange(cols).expand(rows, cols))
+    return rank < chosen[1][:, None]

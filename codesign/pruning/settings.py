@@ -1,0 +1,113 @@
+"""Everything about a pruning run that is a choice, with defaults that were measured (docs/results/pruning.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from codesign.errors import InputError
+
+
+class Method(StrEnum):
+    """How a model is made sparse."""
+
+    LASSO = "lasso"  # reweighted group lasso, then pruning
+    GRADUAL = "gradual"  # pruning in rounds, without a penalty
+    MAGNITUDE = "magnitude"  # baseline: the smallest blocks at once
+    MOVEMENT = "movement"  # baseline: block movement pruning
+
+
+class Importance(StrEnum):
+    """What decides which blocks go."""
+
+    SECOND_ORDER = "second-order"  # the loss their removal costs, the other weights making up for them
+    NORM = "norm"  # ‖W_g‖₂, as in the paper
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Choices of a run.
+
+    Attributes:
+        method: How the model is made sparse.
+        importance: What decides which blocks go; the baselines have their own.
+        distill: Whether the pruned model learns from the dense one, rather than from the labels.
+        hidden: Weight of the hidden states in that.
+        rounds: Rounds of pruning, the last one at the end of the sparse phase.
+        dense_epochs: Fine-tuning before; None: 3, or none where the model comes fine-tuned.
+        sparse_epochs: With the penalty, or between the rounds.
+        retrain_epochs: With fixed masks.
+        dense_learning_rate: Of dense fine-tuning.
+        learning_rate: Of both other phases.
+        strength: Factor on λ, whose base value follows from the budget.
+        floor: Part of each matrix's blocks that stays at least.
+        balance: Largest difference of kept blocks between block rows of a matrix; None for any.
+        batch_size: Sentences per process and step.
+        calibration: Sentences that the curvature is measured on.
+        precision: ``auto``, ``bf16`` or ``fp32``.
+        patience: Epochs without a better metric before a phase stops and keeps its best; 0 for never.
+        save_steps: Steps between checkpoints; None for one per epoch.
+        limit: Use only so many training sentences; None for all.
+        seed: Of everything drawn.
+    """
+
+    method: Method = Method.LASSO
+    importance: Importance = Importance.SECOND_ORDER
+    distill: bool = True
+    hidden: float = 1.0
+    rounds: int = 4
+    dense_epochs: float | None = None
+    sparse_epochs: float = 4.0
+    retrain_epochs: float = 6.0
+    dense_learning_rate: float = 5e-5
+    learning_rate: float = 2e-4
+    strength: float = 1.0
+    floor: float = 0.05
+    balance: int | None = None
+    batch_size: int = 32
+    calibration: int = 512
+    precision: str = "auto"
+    patience: int = 0
+    save_steps: int | None = None
+    limit: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field, low, high in (
+            ("hidden", 0, 1000),
+            ("rounds", 1, 1000),
+            ("sparse_epochs", 0, 1000),
+            ("retrain_epochs", 0, 1000),
+            ("strength", 0, 1e6),
+            ("floor", 0, 1),
+            ("batch_size", 1, 65536),
+            ("calibration", 1, 1 << 20),
+            ("patience", 0, 1000),
+        ):
+            if not low <= getattr(self, field) <= high:
+                raise self._refusal(field, f"{low} to {high:g}")
+        for field in ("dense_learning_rate", "learning_rate"):
+            if not 0 < getattr(self, field) <= 1:
+                raise self._refusal(field, "above 0, at most 1")
+        for field, low in (("dense_epochs", 0), ("balance", 1), ("save_steps", 1), ("limit", 1)):
+            value = getattr(self, field)
+            if value is not None and value < low:
+                raise self._refusal(field, f"{low} or more")
+        if self.precision not in ("auto", "bf16", "fp32"):
+            raise self._refusal("precision", "auto, bf16, fp32")
+
+    def _refusal(self, field: str, accepted: str) -> InputError:
+        option = "--" + field.replace("_", "-")
+        return InputError("not accepted", field=option, value=getattr(self, field), accepted=accepted)
+
+
+EMBEDDED: dict[str, Any] = {
+    "dense_epochs": 3.0,
+    "dense_learning_rate": 1e-3,
+    "sparse_epochs": 2.0,
+    "retrain_epochs": 2.0,
+    "learning_rate": 1e-3,
+    "batch_size": 64,
+}
+"""What is different for the embedded default: a model trained from nothing, in about two minutes."""

@@ -1,0 +1,33 @@
+"""The outcome of a pruning run on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from codesign.pruning.outcome import Outcome
+
+
+def prune_text(outcome: Outcome, output: Path) -> Iterator[RenderableType]:
+    """What came out, and where it is."""
+    metric, dense, pruned = outcome.headline
+    hardware, design = outcome.hardware, outcome.design
+    table = Table(show_header=False, box=None, pad_edge=False)
+    rows = {
+        f"{outcome.task.name} {metric}": f"{dense:.2f} dense, {pruned:.2f} pruned",
+        "compression": f"{hardware.compression(outcome.masks):.3f}× of the encoder's matrices"
+        f" (budget: {hardware.plan.budget})",
+        "predicted": f"{design.latency_ms:.4g} ms, {design.cycles:,} cycles,"
+        f" {outcome.dense_design.cycles / design.cycles:.2f}× the dense model on the same array",
+    }
+    for name, text in rows.items():
+        table.add_row(name, text)
+    yield ""
+    yield table
+    yield ""
+    yield f"wrote {output} (checkpoint, masks, plan.yaml, metrics.json, blocks.png)"

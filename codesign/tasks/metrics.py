@@ -1,0 +1,35 @@
+"""Scores of predictions, by scikit-learn and scipy."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from scipy.stats import ConstantInputWarning, pearsonr, spearmanr
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+from codesign.tasks.task import Metric, Task
+
+
+def score(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Every official metric of a task, in points (100 × the textbook value).
+
+    Args:
+        task: Decides the metrics.
+        logits: What the model gave, samples × classes, or samples × 1 for regression.
+        labels: Class numbers or values, one per sample.
+    """
+    if task.regression:
+        values = logits.reshape(-1)
+        # A constant prediction has no correlation: 0, as GLUE's own scripts have it, not NaN.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConstantInputWarning)
+            found = {Metric.PEARSON: pearsonr(values, labels)[0], Metric.SPEARMAN: spearmanr(values, labels)[0]}
+        return {metric.value: 100 * float(np.nan_to_num(found[metric])) for metric in task.metrics}
+    classes = logits.argmax(axis=-1)
+    functions = {
+        Metric.ACCURACY: lambda: accuracy_score(labels, classes),
+        Metric.F1: lambda: f1_score(labels, classes, zero_division=0.0),
+        Metric.MATTHEWS: lambda: matthews_corrcoef(labels, classes),
+    }
+    return {metric.value: 100 * float(functions[metric]()) for metric in task.metrics}
