@@ -227,7 +227,8 @@ def prune(
         if model is None:
             console().print(
                 "No model given: a small BERT is made here and trained on sentences made by rule (is the subject"
-                " singular or plural?).\nA real run: --model bert-base-uncased --task sst2, or local folders with --data-dir.",
+                " singular or plural?).\nA real run: --model bert-base-uncased --task sst2, or local folders with"
+                " --data-dir.",
                 highlight=False,
             )
         console().print(

@@ -1,0 +1,153 @@
+"""Second order against brute force: least squares by numpy, curvature by loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from codesign.pruning import importance
+from codesign.pruning.groups import group_norms
+from codesign.pruning.importance import Curvature, magnitudes, measure_curvature, refit_, second_order
+
+
+def case(seed: int, n: int, k: int, samples: int) -> tuple[nn.Linear, np.ndarray, Curvature]:
+    """A layer, correlated inputs (samples × K), and its curvature."""
+    generator = torch.Generator().manual_seed(seed)
+    module = nn.Linear(k, n)
+    mix = torch.randn((k, k), generator=generator) / k**0.5 + torch.eye(k)
+    with torch.no_grad():
+        module.weight.copy_(torch.randn((n, k), generator=generator))
+        module.bias.copy_(torch.randn(n, generator=generator))
+    x = torch.randn((samples, k), generator=generator) @ mix + 0.3
+    joined = torch.cat([x, torch.ones(samples, 1)], dim=1)
+    scale = torch.rand(n, generator=generator) + 0.1
+    return module, x.numpy().astype(np.float64), Curvature(joined.T @ joined / samples, scale)
+
+
+def columns(kept: np.ndarray, block: tuple[int, int], k: int) -> np.ndarray:
+    return np.array([c for c in range(k) if kept[c // block[1]]], dtype=int)
+
+
+def least_squares(x: np.ndarray, row: np.ndarray, bias: float, own: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Best weights and bias on the inputs ``own`` for the outputs of the full row; and the mean squared error."""
+    wanted = x @ row + bias
+    basis = np.concatenate([x[:, own], np.ones((len(x), 1))], axis=1)
+    solution, *_ = np.linalg.lstsq(basis, wanted, rcond=None)
+    error = float(np.mean((basis @ solution - wanted) ** 2))
+    weights = np.zeros(len(row))
+    weights[own] = solution[:-1]
+    return weights, float(solution[-1]), error
+
+
+@pytest.fixture(autouse=True)
+def undamped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importance, "DAMPING", 0.0)
+    monkeypatch.setattr(importance, "REFIT_DAMPING", 0.0)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(2, 9), st.integers(1, 3), st.integers(1, 4))
+def test_importance_is_the_loss_of_the_best_repair(seed: int, n: int, k: int, height: int, width: int) -> None:
+    module, x, curvature = case(seed, n, k, 400)
+    block = (height, width)
+    rows, cols = -(-n // height), -(-k // width)
+    mask = torch.rand((rows, cols), generator=torch.Generator().manual_seed(seed)) < 0.8
+    weight = module.weight.detach().clone()
+    for i in range(rows):
+        for j in range(cols):
+            if not mask[i, j]:
+                weight[i * height : (i + 1) * height, j * width : (j + 1) * width] = 0
+    found = second_order(weight, curvature, mask, block)
+    assert found.shape == (rows, cols)
+    for i in range(rows):
+        for j in range(cols):
+            if not mask[i, j]:
+                assert found[i, j] == 0
+                continue
+            left = mask[i].numpy().copy()
+            left[j] = False
+            own = columns(left, block, k)
+            lost = sum(
+                float(curvature.outputs[r]) * least_squares(x, weight[r].numpy().astype(float), 0.0, own)[2]
+                for r in range(i * height, min(n, (i + 1) * height))
+            )
+            assert float(found[i, j]) == pytest.approx(lost, rel=2e-2, abs=1e-4)
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10**6), st.integers(1, 6), st.integers(2, 9), st.integers(1, 3), st.integers(1, 4))
+def test_refit_is_least_squares(seed: int, n: int, k: int, height: int, width: int) -> None:
+    module, x, curvature = case(seed, n, k, 400)
+    weight, bias = (
+        module.weight.detach().numpy().astype(float).copy(),
+        module.bias.detach().numpy().astype(float).copy(),
+    )
+    block = (height, width)
+    before = torch.ones(-(-n // height), -(-k // width), dtype=torch.bool)
+    after = torch.rand(before.shape, generator=torch.Generator().manual_seed(seed)) < 0.6
+    refit_(module, curvature, before, after, block)
+    for r in range(n):
+        kept = after[r // height].numpy()
+        if kept.all():
+            assert np.array_equal(module.weight[r].detach().numpy(), weight[r].astype(np.float32))
+            continue
+        wanted, wanted_bias, _ = least_squares(x, weight[r], bias[r], columns(kept, block, k))
+        assert module.weight[r].detach().numpy() == pytest.approx(wanted, rel=2e-2, abs=2e-3)
+        assert module.bias[r].item() == pytest.approx(wanted_bias, rel=2e-2, abs=2e-3)
+        gone = np.setdiff1d(np.arange(k), columns(kept, block, k))
+        assert not module.weight[r].detach().numpy()[gone].any()
+
+
+def test_refit_repairs_what_plain_zeroing_breaks() -> None:
+    module, x, curvature = case(3, 8, 16, 500)
+    inputs = torch.tensor(x, dtype=torch.float32)
+    wanted = module(inputs).detach()
+    before = torch.ones(4, 4, dtype=torch.bool)
+    after = before.clone()
+    after[:, 1] = False
+    zeroed = nn.Linear(16, 8)
+    zeroed.load_state_dict(module.state_dict())
+    with torch.no_grad():
+        zeroed.weight[:, 4:8] = 0
+    refit_(module, curvature, before, after, (2, 4))
+    assert not module.weight[:, 4:8].any()
+    repaired, broken = ((m(inputs) - wanted).square().mean().item() for m in (module, zeroed))
+    assert repaired < 0.8 * broken
+
+
+def test_curvature_is_what_loops_say() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    matrices = {"first": model[0], "second": model[2]}
+    present = torch.tensor([[1, 1, 0], [1, 0, 0]])
+    x = torch.randn(2, 3, 3)
+    probe = torch.randn(2, 3, 2)
+
+    def objective(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return (model(batch["x"]) * probe * batch["attention_mask"][..., None]).sum()
+
+    found = measure_curvature(matrices, [{"x": x, "attention_mask": present}], objective)
+    tokens = [(0, 0), (0, 1), (1, 0)]
+    inputs, squares = torch.zeros(4, 4), torch.zeros(4)
+    for s, t in tokens:
+        one = torch.cat([x[s, t], torch.ones(1)])
+        inputs += torch.outer(one, one)
+        hidden = model[0](x[s, t])
+        gradient = (1 - hidden.tanh() ** 2) * (model[2].weight.T @ probe[s, t])
+        squares += gradient.detach() ** 2
+    assert torch.allclose(found["first"].inputs, inputs / 3, rtol=1e-5)
+    assert torch.allclose(found["first"].outputs, squares / 3, rtol=1e-4)
+    expected = sum(probe[s, t] ** 2 for s, t in tokens) / 3
+    assert torch.allclose(found["second"].outputs, expected, rtol=1e-5)
+    # Nothing is left on the model.
+    assert all(not m._forward_hooks for m in matrices.values())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_magnitudes_are_group_norms() -> None:
+    module = nn.Linear(5, 7)
+    assert torch.equal(magnitudes({"m": module}, (2, 3))["m"], group_norms(module.weight.detach(), (2, 3)))
