@@ -116,9 +116,12 @@ def balanced(worth: Tensor, mask: Tensor, spread: int) -> Tensor:
 
     For every least number of blocks per row: each row keeps its best so many, and the rest of the blocks are the
     best of each row's next ``spread``. The best of these choices is the best of all, since within a row blocks are
-    taken in order of worth.
+    taken in order of worth. Blocks worth less than 0 are gone already; earlier selections having been balanced too,
+    there always is a choice without them.
     """
     kept, (rows, cols) = int(mask.sum()), worth.shape
+    # Blocks that are gone (worth below 0) cost more than any choice among the others can gain.
+    worth = torch.where(worth < 0, -1 - worth.clamp_min(0).sum(), worth)
     best, order = worth.sort(dim=1, descending=True, stable=True)
     sums = best.cumsum(dim=1)
     chosen: tuple[float, Tensor] | None = None

@@ -133,3 +133,18 @@ def test_balance_holds_in_a_selection() -> None:
     even = select(importance, {"a": 1.0}, at_most(32), Rules(floor=0.0, balance=1))["a"].sum(dim=1)
     assert int(even.max() - even.min()) <= 1
     assert int(even.sum()) == 32
+
+
+@given(st.integers(0, 10**6), st.integers(1, 3))
+def test_balance_never_brings_a_block_back(seed: int, spread: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    rules = Rules(floor=0.0, balance=spread)
+    present = None
+    for number in (30, 22, 13, 9):
+        importance = {"a": torch.rand((6, 7), generator=generator) * 10}
+        masks = select(importance, {"a": 1.0}, at_most(number), rules, present)
+        assert count(masks) == number
+        assert present is None or not (masks["a"] & ~present["a"]).any()
+        per_row = masks["a"].sum(dim=1)
+        assert int(per_row.max() - per_row.min()) <= spread
+        present = masks
