@@ -24,13 +24,17 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sim,synth,dev]'
 	@touch $@
 
-demo: $(STAMP) $(DEMO)/plan/plan.png
+demo: $(STAMP) $(DEMO)/plan/plan.png $(DEMO)/prune/metrics.json
 	@echo
-	@echo "The plan of the embedded default for the zcu104 is in $(DEMO)/plan (plan.yaml, plan.json, plan.png)."
-	@echo "The pipeline reaches 'codesign plan' in this version: prune, gen-hls, simulation and report follow."
+	@echo "The plan of the embedded default for the zcu104 is in $(DEMO)/plan (plan.yaml, plan.json, plan.png),"
+	@echo "the model pruned under it in $(DEMO)/prune (checkpoint, masks, metrics.json, blocks.png)."
+	@echo "The pipeline reaches 'codesign prune' in this version: gen-hls, simulation and report follow."
 
 $(DEMO)/plan/plan.png: $(STAMP) $(SOURCES)
 	$(BIN)/codesign plan --board boards/zcu104.yaml --compression 2 --output-dir $(DEMO)/plan
+
+$(DEMO)/prune/metrics.json: $(DEMO)/plan/plan.png
+	$(BIN)/codesign prune --board boards/zcu104.yaml --plan $(DEMO)/plan --output-dir $(DEMO)/prune --overwrite
 
 test: $(STAMP)
 	$(BIN)/ruff check .
@@ -40,6 +44,7 @@ test: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.planner
+	$(BIN)/python -m benchmarks.penalty
 
 clean:
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -60,10 +60,16 @@ def test_the_wheel_carries_boards_and_templates(installed: Path, tmp_path: Path)
         assert carried
 
 
-def test_what_the_readme_shows_in_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
-    exec(compile(example, "README.md", "exec"), {})
+def test_what_the_readme_shows_in_python_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, prune = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(plan, "README.md", "exec"), {})
     assert re.match(r"\d+×\d+×\d+ \d+ Resources\(", capsys.readouterr().out)
+    exec(compile(prune, "README.md", "exec"), {})
+    assert re.match(r"\('accuracy', [\d.]+, [\d.]+\) 2\.\d+", capsys.readouterr().out.splitlines()[-1])
+    assert (tmp_path / "build" / "taste" / "metrics.json").is_file()
 
 
 def test_the_readme_shows_its_two_commands() -> None:

@@ -19,6 +19,7 @@ _MODEL, _HOW, _TRAINING, _RUN = "Model and data", "How to prune", "Training", "R
 
 
 def prune(
+    context: typer.Context,
     board: options.Board,
     model: Annotated[
         str | None,
@@ -210,8 +211,7 @@ def prune(
     found_task = find_task(task) if task else None
     loaded = load_board(board)
     if plan is not None:
-        if budget.kind is not BudgetKind.DENSE:
-            raise InputError("the plan holds the budget", field="--plan", accepted="--plan, or a budget")
+        _check_nothing_else_planned(context)
         document = load_plan(plan)
         _check_board(document, loaded.name, plan)
     else:
@@ -256,6 +256,17 @@ def prune(
     if main_process:
         for part in prune_text(outcome, output_dir):
             console().print(part, highlight=False, soft_wrap=True)
+
+
+_PLANNED = ("tokens", "batch", "latency_ms", "compression", "fit", "weight_bits", "granularity", "block", "clock_mhz")
+
+
+def _check_nothing_else_planned(context: typer.Context) -> None:
+    for name in _PLANNED:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = "--" + name.replace("_", "-")
+            raise InputError("the plan decides that", field=option, accepted=f"--plan, or {option}")
 
 
 def _check_board(document: PlanDocument, board: str, plan: Path) -> None:

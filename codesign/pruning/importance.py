@@ -49,9 +49,23 @@ class Curvature:
     outputs: Tensor
 
 
-def magnitudes(matrices: Matrices, block: Block) -> dict[str, Tensor]:
-    """‖W_g‖₂ of every block: the importance of the reweighted group lasso."""
-    return {name: group_norms(module.weight.detach(), block) for name, module in matrices.items()}
+def mean_norms(matrices: Matrices, block: Block) -> dict[str, float]:
+    """The mean of ‖W_g‖₂ over the blocks of each matrix."""
+    return {name: float(group_norms(module.weight.detach(), block).mean()) for name, module in matrices.items()}
+
+
+def relative_norms(matrices: Matrices, block: Block, means: Mapping[str, float]) -> dict[str, Tensor]:
+    """‖W_g‖₂ of every block over a mean of its matrix: norms of different matrices have no common scale.
+
+    Args:
+        matrices: The layers.
+        block: R, C.
+        means: Per matrix; those of the dense model, since a penalty shrinks whole matrices.
+    """
+    return {
+        name: group_norms(module.weight.detach(), block) / max(means[name], 1e-12)
+        for name, module in matrices.items()
+    }
 
 
 def measure_curvature(

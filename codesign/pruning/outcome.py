@@ -189,7 +189,8 @@ def write_outcome(outcome: Outcome, output: Path, *, keep_work: bool = False) ->
         (temporary / "plan.yaml").write_text(header + to_yaml(plan), encoding="utf-8")
         (temporary / "blocks.png").write_bytes(block_map(outcome.masks, f"{plan['model']} on {plan['board']}"))
         (temporary / "metrics.json").write_text(to_json(outcome.document()), encoding="utf-8")
-        # metrics.json last: where it is, the rest is.
+        # metrics.json goes first and comes last: where it is, the rest belongs to it.
+        (output / "metrics.json").unlink(missing_ok=True)
         for path in sorted(temporary.iterdir(), key=lambda p: p.name == "metrics.json"):
             path.replace(output / path.name)
         (output / WORK / RECORD).unlink(missing_ok=True)

@@ -33,9 +33,10 @@ from codesign.pruning.encoder import Matrices, encoder_matrices
 from codesign.pruning.importance import (
     Curvature,
     curvature_objective,
-    magnitudes,
+    mean_norms,
     measure_curvature,
     refit_,
+    relative_norms,
     second_order,
 )
 from codesign.pruning.model import Classifier, load_classifier, make_embedded
@@ -285,7 +286,7 @@ def _dense(run: _Run) -> PreTrainedModel:
 def _sparse(run: _Run, dense: PreTrainedModel) -> tuple[PreTrainedModel, Masks]:
     """Training towards sparsity, ending with the masks that meet the budget."""
     settings, hardware = run.settings, run.hardware
-    model = copy.deepcopy(dense)
+    model = copy.deepcopy(dense).to(run.state.device)
     phase = run.phase(SPARSE, settings.sparse_epochs, settings.learning_rate)
     steps = _steps(run, phase)
     matrices = run.matrices(model)
@@ -311,7 +312,7 @@ def _sparse(run: _Run, dense: PreTrainedModel) -> tuple[PreTrainedModel, Masks]:
             matrices,
             run.block,
             rounds,
-            lambda number, masks: _prune_round(run, model, number, rounds.count, masks),
+            lambda number, masks: _prune_round(run, model, dense, number, rounds.count, masks),
             everything,
             lasso,
             frozenset(range(per_epoch, steps, per_epoch)),
@@ -322,9 +323,9 @@ def _sparse(run: _Run, dense: PreTrainedModel) -> tuple[PreTrainedModel, Masks]:
 
 def _one_shot(run: _Run, dense: PreTrainedModel) -> tuple[PreTrainedModel, Masks]:
     """The baseline: the smallest blocks at once."""
-    model = copy.deepcopy(dense)
+    model = copy.deepcopy(dense).to(run.state.device)
     matrices = run.matrices(model)
-    masks = _choose(run, magnitudes(matrices, run.block), 1, 1, _everything(run.hardware))
+    masks = _choose(run, _norms(run, matrices, matrices), 1, 1, _everything(run.hardware))
     apply_masks(matrices, masks, run.block)
     return model, masks
 
@@ -335,7 +336,7 @@ def _retrain(run: _Run, dense: PreTrainedModel, pruned: PreTrainedModel, masks: 
     epochs = settings.retrain_epochs
     if settings.method is Method.MAGNITUDE:
         epochs += settings.sparse_epochs
-    model = copy.deepcopy(pruned)
+    model = copy.deepcopy(pruned).to(run.state.device)
     after = KeepMasks(run.matrices(model), run.block, masks)
     trained, _ = _phase(
         run, run.phase(RETRAIN, epochs, settings.learning_rate, patience=settings.patience), model, after, dense
@@ -447,13 +448,19 @@ def _choose(run: _Run, importance: dict[str, Tensor], number: int, count: int, p
     return select(importance, hardware.block_cost, allows, _rules(run.settings), present)
 
 
+def _norms(run: _Run, matrices: Matrices, dense: Matrices) -> dict[str, Tensor]:
+    return relative_norms(matrices, run.block, mean_norms(dense, run.block))
+
+
 def _goal_density(run: _Run, matrices: Matrices) -> float:
     """Part of the blocks that the budget keeps, found on the norms."""
-    goal = _choose(run, magnitudes(matrices, run.block), 1, 1, _everything(run.hardware))
+    goal = _choose(run, _norms(run, matrices, matrices), 1, 1, _everything(run.hardware))
     return sum(int(m.sum()) for m in goal.values()) / sum(m.numel() for m in goal.values())
 
 
-def _prune_round(run: _Run, model: PreTrainedModel, number: int, count: int, present: Masks) -> Masks:
+def _prune_round(
+    run: _Run, model: PreTrainedModel, dense: PreTrainedModel, number: int, count: int, present: Masks
+) -> Masks:
     """One round of pruning: importance, selection, and the remaining weights making up for what goes."""
     matrices = run.matrices(model)
     second = run.settings.importance is Importance.SECOND_ORDER
@@ -465,7 +472,7 @@ def _prune_round(run: _Run, model: PreTrainedModel, number: int, count: int, pre
             for name, module in matrices.items()
         }
     else:
-        importance = magnitudes(matrices, run.block)
+        importance = _norms(run, matrices, run.matrices(dense))
     masks = _choose(run, importance, number, count, present)
     if second:
         for name, module in matrices.items():

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from codesign.pruning.encoder import Matrices
 from codesign.pruning.groups import Block, group_norms, scale_groups_
+from codesign.pruning.importance import mean_norms, relative_norms
 
 EPSILON = 1e-3
 """ε of the reweighting: the value of the authors' public code (see docs)."""
@@ -70,8 +71,8 @@ def strengths(
 
     With β fixed, a group of norm w reaches zero after learning rates that sum up to w·(w + ε) / λ. The group that
     the budget would remove last has the norm θ, the (1 − density) quantile; λ = θ·(θ + ε) / Σ lr brings it to zero
-    at the end of the phase, smaller ones earlier. Reweighting speeds up the ones that shrink, and the task's
-    gradient holds the ones that it needs.
+    at the end of the phase, smaller ones earlier. Norms are compared relative to the mean of their matrix.
+    Reweighting speeds up the ones that shrink, and the task's gradient holds the ones that it needs.
 
     Args:
         matrices: The layers.
@@ -81,16 +82,15 @@ def strengths(
         cost: Predicted cycles of a block per matrix: λ is scaled by them, to a mean of 1.
         factor: The user's own factor.
     """
-    norms = {name: group_norms(module.weight.detach(), block).flatten() for name, module in matrices.items()}
-    threshold = _quantile(norms, density)
-    base = factor * threshold * (threshold + EPSILON) / steps
-    groups = sum(n.numel() for n in norms.values())
-    mean = sum(cost[name] * n.numel() for name, n in norms.items()) / groups
-    return {name: base * cost[name] / mean for name in matrices}
-
-
-def _quantile(norms: Mapping[str, Tensor], density: float) -> float:
-    """The norm below which the groups beyond the density lie (torch.quantile refuses large inputs)."""
-    together = torch.cat(list(norms.values()))
+    means = mean_norms(matrices, block)
+    relative = relative_norms(matrices, block, means)
+    # torch.quantile refuses large inputs.
+    together = torch.cat([norms.flatten() for norms in relative.values()])
     gone = round((1 - density) * together.numel())
-    return float(together.kthvalue(gone).values) if gone else 0.0
+    quantile = float(together.kthvalue(gone).values) if gone else 0.0
+    mean_cost = sum(cost[name] * relative[name].numel() for name in matrices) / together.numel()
+    found = {}
+    for name in matrices:
+        threshold = quantile * means[name]
+        found[name] = factor * cost[name] / mean_cost * threshold * (threshold + EPSILON) / steps
+    return found

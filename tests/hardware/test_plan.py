@@ -323,3 +323,14 @@ def test_the_board_decides_what_a_dsp_holds() -> None:
     assert board.device.dsp_type is DspType.DSP48E1
     plan = make_plan(board, Work(SMALL), compression(2.0))
     assert plan.chosen.accelerator.dsp_packing == 2
+
+
+@pytest.mark.parametrize("block", [(16, 16), (5, 7), (16, 1)])
+def test_a_block_that_is_asked_for_is_planned(block: tuple[int, int]) -> None:
+    granularity = Granularity.COLUMN if block[1] == 1 else Granularity.BLOCK
+    plan = make_plan(load_board("zcu104"), Work(MINI, granularity=granularity, block=block), compression(2.0))
+    assert plan.chosen.accelerator.block == block
+    assert not plan.runners_up
+    if block == (16, 16):
+        free = make_plan(load_board("zcu104"), Work(MINI), compression(2.0))
+        assert plan.chosen.cycles >= free.fastest.cycles

@@ -11,7 +11,14 @@ from torch import nn
 
 from codesign.pruning import importance
 from codesign.pruning.groups import group_norms
-from codesign.pruning.importance import Curvature, magnitudes, measure_curvature, refit_, second_order
+from codesign.pruning.importance import (
+    Curvature,
+    mean_norms,
+    measure_curvature,
+    refit_,
+    relative_norms,
+    second_order,
+)
 
 
 def case(seed: int, n: int, k: int, samples: int) -> tuple[nn.Linear, np.ndarray, Curvature]:
@@ -148,6 +155,13 @@ def test_curvature_is_what_loops_say() -> None:
     assert all(p.grad is None for p in model.parameters())
 
 
-def test_magnitudes_are_group_norms() -> None:
-    module = nn.Linear(5, 7)
-    assert torch.equal(magnitudes({"m": module}, (2, 3))["m"], group_norms(module.weight.detach(), (2, 3)))
+def test_relative_norms_know_no_scale() -> None:
+    one, two = nn.Linear(5, 7), nn.Linear(5, 7)
+    with torch.no_grad():
+        two.weight.copy_(one.weight * 9)
+    matrices = {"one": one, "two": two}
+    found = relative_norms(matrices, (2, 3), mean_norms(matrices, (2, 3)))
+    assert torch.allclose(found["one"], found["two"])
+    assert float(found["one"].mean()) == pytest.approx(1, rel=1e-5)
+    norms = group_norms(one.weight.detach(), (2, 3))
+    assert torch.allclose(found["one"], norms / norms.mean())

@@ -76,15 +76,24 @@ def test_without_a_task_the_budget_s_share_of_groups_vanishes() -> None:
 
 
 def test_lambda_follows_predicted_cycles() -> None:
-    matrices = {"a": layer(1), "b": layer(2), "c": layer(3, 12, 16)}
+    matrices = {"a": layer(1), "b": layer(1), "c": layer(1)}
     cost = {"a": 10.0, "b": 30.0, "c": 20.0}
     found = strengths(matrices, (2, 2), 0.5, 1.0, cost)
     assert found["b"] / found["a"] == pytest.approx(3)
     assert found["c"] / found["a"] == pytest.approx(2)
     even = strengths(matrices, (2, 2), 0.5, 1.0, dict.fromkeys(cost, 7.0))
-    groups = {"a": 12, "b": 12, "c": 48}
-    assert sum(found[n] * groups[n] for n in groups) == pytest.approx(sum(even[n] * groups[n] for n in groups))
+    assert sum(found.values()) == pytest.approx(sum(even.values()))
     assert strengths(matrices, (2, 2), 0.5, 1.0, cost, 2.0)["a"] == pytest.approx(2 * found["a"])
+
+
+def test_lambda_knows_the_scale_of_each_matrix() -> None:
+    small, large = layer(5), layer(5)
+    with torch.no_grad():
+        large.weight.mul_(10)
+    matrices = {"small": small, "large": large}
+    found = strengths(matrices, (2, 2), 0.5, 1.0, dict.fromkeys(matrices, 1.0))
+    # λ grows with the square of the norm (up to ε): both lose the same share of their groups.
+    assert found["large"] / found["small"] == pytest.approx(100, rel=0.01)
 
 
 def test_sides_that_are_no_multiples() -> None:

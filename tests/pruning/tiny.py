@@ -61,8 +61,9 @@ def make(family: str, folder: Path, *, head: bool = False) -> Path:
 
 def arguments(model: Path, output: Path, *more: object) -> list[str]:
     """Of a run of seconds."""
-    given = ["--board", "zcu104", "--model", model, "--task", "sst2", "--data-dir", model.parent / "data"]
-    given += ["--block", "4x8", "--tokens", 32, "--batch-size", 16, "--calibration", 64, "--precision", "fp32"]
+    planned = [] if "--plan" in more else ["--block", "4x8", "--tokens", 32]
+    given = ["--board", "zcu104", "--model", model, "--task", "sst2", "--data-dir", model.parent / "data", *planned]
+    given += ["--batch-size", 16, "--calibration", 64, "--precision", "fp32"]
     given += ["--dense-epochs", 1, "--sparse-epochs", 1, "--retrain-epochs", 1, "--learning-rate", 1e-3]
     return ["prune", *map(str, given), "-o", str(output), *map(str, more)]
 

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from codesign.errors import InputError
+from codesign.models.embedded import embedded_tokenizer
 from codesign.tasks import GLUE, OWN, find_task
-from codesign.tasks.files import read_folder
+from codesign.tasks.data import load_data, tokenised
+from codesign.tasks.files import Split, read_folder
 from codesign.tasks.metrics import score
 
 
@@ -142,3 +144,54 @@ def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     write(tmp_path, "dev.jsonl", "{\n")
     with pytest.raises(InputError, match=r"train\.jsonl:1: not valid JSON"):
         read_folder(GLUE["rte"], tmp_path)
+
+
+@pytest.mark.parametrize("name", list(GLUE))
+def test_the_hub_s_columns(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As https://huggingface.co/datasets/nyu-mll/glue lists them; the hub itself cannot be reached here.
+    hub = {
+        "cola": ["sentence"],
+        "sst2": ["sentence"],
+        "mrpc": ["sentence1", "sentence2"],
+        "qqp": ["question1", "question2"],
+        "stsb": ["sentence1", "sentence2"],
+        "mnli": ["premise", "hypothesis"],
+        "qnli": ["question", "sentence"],
+        "rte": ["sentence1", "sentence2"],
+        "wnli": ["sentence1", "sentence2"],
+    }
+    splits = ["train", "validation_matched", "validation_mismatched"] if name == "mnli" else ["train", "validation"]
+
+    def load(path: str, config: str) -> dict[str, dict[str, list[object]]]:
+        assert (path, config) == ("nyu-mll/glue", name)
+        columns: dict[str, list[object]] = {column: [column, "x"] for column in hub[name]}
+        return {split: {**columns, "label": [1, 0], "idx": [0, 1]} for split in [*splits, "test"]}
+
+    monkeypatch.setattr("datasets.load_dataset", load)
+    data = load_data(GLUE[name], None)
+    assert list(data.splits) == splits
+    assert data.splits["train"].sentences == (tuple(hub[name]), ("x",) * len(hub[name]))
+    assert data.splits["train"].labels == (1, 0)
+
+
+def test_a_hub_out_of_reach_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object) -> None:
+        raise ConnectionError("no route\nto host")
+
+    monkeypatch.setattr("datasets.load_dataset", load)
+    with pytest.raises(
+        InputError, match=r"gave no data \(nyu-mll/glue, rte\): no route \(got 'rte'\); accepted: --data"
+    ):
+        load_data(GLUE["rte"], None)
+    with pytest.raises(InputError, match="task classification needs files"):
+        load_data(OWN["classification"], None)
+
+
+def test_tokens_are_cut_and_labels_kept() -> None:
+    tokenizer = embedded_tokenizer(["the old key", "a new door"])
+    split = Split((("the old key", "a new door"), ("key", "door")), (1, 0))
+    dataset = tokenised(split, tokenizer, tokens=6)
+    assert [len(ids) for ids in dataset["input_ids"]] == [6, 5]
+    assert dataset["labels"] == [1, 0]
+    assert dataset["token_type_ids"][1] == [0, 0, 0, 1, 1]
+    assert len(tokenised(split, tokenizer, 6, limit=1)) == 1
