@@ -62,6 +62,7 @@ def main() -> None:
     parser.add_argument("--name", default="MiniLM-L6-H384", help="what the table calls the model")
     parser.add_argument("--data-dir", required=True, help="folder with a sub-folder per task")
     parser.add_argument("--task", action="append", dest="tasks", help="default: mrpc and rte")
+    parser.add_argument("--row", action="append", dest="rows", help="only rows of this name; may be given again")
     parser.add_argument("--ablation", action="store_true", help="also what each part of the method bought")
     parser.add_argument("--board", default="zcu104")
     parser.add_argument("--seed", default="0")
@@ -75,6 +76,8 @@ def main() -> None:
         run(dense, [*common, "--model", given.model, *untouched, *none])
         write_page(given, tasks)
         for row in MAIN + (ABLATION if given.ablation and task == tasks[0] else ()):
+            if given.rows and row.name not in given.rows:
+                continue
             options = ["--model", str(dense), "--compression", str(COMPRESSION), *row.options]
             run(RUNS / task / row.name, [*common, *options])
             write_page(given, tasks)

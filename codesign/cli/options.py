@@ -12,22 +12,38 @@ from codesign.errors import InputError
 if TYPE_CHECKING:
     from codesign.hardware.work import Budget, Granularity
 
+_PLAN = "Plan"
+
 Board = Annotated[str, typer.Option("--board", "-b", help="Board name or YAML file.", show_default=False)]
-Tokens = Annotated[int, typer.Option(help="Tokens of a sentence.")]
-Batch = Annotated[int, typer.Option(help="Sentences worked on together.")]
-LatencyMs = Annotated[float | None, typer.Option(help="Budget: prune until a batch takes at most this long.")]
-Compression = Annotated[
-    float | None, typer.Option(help="Budget: all over remaining weights of the encoder's matrices.")
+Tokens = Annotated[int, typer.Option(help="Tokens of a sentence.", rich_help_panel=_PLAN)]
+Batch = Annotated[int, typer.Option(help="Sentences worked on together.", rich_help_panel=_PLAN)]
+LatencyMs = Annotated[
+    float | None, typer.Option(help="Budget: prune until a batch takes at most this long.", rich_help_panel=_PLAN)
 ]
-Fit = Annotated[str | None, typer.Option(help="Budget: 'on-chip', prune until no weight needs external memory.")]
-WeightBits = Annotated[int, typer.Option(help="8 or 4.")]
+Compression = Annotated[
+    float | None,
+    typer.Option(help="Budget: all over remaining weights of the encoder's matrices.", rich_help_panel=_PLAN),
+]
+Fit = Annotated[
+    str | None,
+    typer.Option(help="Budget: 'on-chip', prune until no weight needs external memory.", rich_help_panel=_PLAN),
+]
+WeightBits = Annotated[int, typer.Option(help="8 or 4.", rich_help_panel=_PLAN)]
 GranularityName = Annotated[
-    str, typer.Option("--granularity", help="Groups of the pruner: block (R×C), column (R×1) or row (1×C).")
+    str,
+    typer.Option(
+        "--granularity", help="Groups of the pruner: block (R×C), column (R×1) or row (1×C).", rich_help_panel=_PLAN
+    ),
 ]
 BlockShape = Annotated[
-    str | None, typer.Option("--block", help="Block shape RxC, such as 16x16; default: the planner's choice.")
+    str | None,
+    typer.Option(
+        "--block", help="Block shape RxC, such as 16x16; default: the planner's choice.", rich_help_panel=_PLAN
+    ),
 ]
-ClockMhz = Annotated[float | None, typer.Option(help="Clock of the array; default: the board's.")]
+ClockMhz = Annotated[
+    float | None, typer.Option(help="Clock of the array; default: the board's.", rich_help_panel=_PLAN)
+]
 OutputDir = Annotated[Path, typer.Option("--output-dir", "-o", help="Folder to write to.")]
 
 

@@ -10,12 +10,22 @@ import typer
 
 from codesign.cli import options
 from codesign.errors import InputError
+from codesign.pruning.settings import EMBEDDED, Importance, Method, Settings
 
 if TYPE_CHECKING:
     from codesign.planning import PlanDocument
 
 DEFAULT_COMPRESSION = 2.0
-_MODEL, _HOW, _TRAINING, _RUN = "Model and data", "How to prune", "Training", "Run"
+_MODEL, _PLAN, _HOW, _TRAINING, _RUN = "Model and data", "Plan", "How to prune", "Training", "Run"
+
+
+_DEFAULTS = Settings()
+
+
+def _setting(name: str, text: str, panel: str, default: str | None = None) -> Any:
+    """An option of ``Settings``: None where it is not given, its default shown."""
+    shown = str(getattr(_DEFAULTS, name)) if default is None else default
+    return typer.Option(help=text, rich_help_panel=panel, show_default=shown)
 
 
 def prune(
@@ -47,7 +57,7 @@ def prune(
     plan: Annotated[
         Path | None,
         typer.Option(
-            help="Use this plan.yaml rather than planning now; it holds the budget.", rich_help_panel="Plan"
+            help="Use this plan.yaml, and the budget in it, rather than planning now.", rich_help_panel="Plan"
         ),
     ] = None,
     tokens: options.Tokens = 128,
@@ -61,79 +71,67 @@ def prune(
     clock_mhz: options.ClockMhz = None,
     method: Annotated[
         str | None,
-        typer.Option(
-            help="lasso (reweighted group lasso), gradual (no penalty); baselines: magnitude (one cut), movement.",
-            rich_help_panel=_HOW,
+        _setting(
+            "method",
+            "lasso (reweighted group lasso), gradual (no penalty); baselines: magnitude (one cut), movement.",
+            _HOW,
         ),
     ] = None,
     importance: Annotated[
         str | None,
-        typer.Option(
-            help="What decides which blocks go: second-order (the loss that removal costs, other weights making up"
-            " for it) or norm.",
-            rich_help_panel=_HOW,
+        _setting(
+            "importance",
+            "What decides which blocks go: second-order (the loss that removal costs, other weights making up for it)"
+            " or norm.",
+            _HOW,
         ),
     ] = None,
     distill: Annotated[
         bool | None,
         typer.Option(
-            "--distill/--no-distill", help="Learn from the dense model, or from the labels.", rich_help_panel=_HOW
+            "--distill/--no-distill",
+            help="Learn from the dense model, or from the labels.",
+            rich_help_panel=_HOW,
+            show_default="distill",
         ),
     ] = None,
-    hidden: Annotated[
-        float | None, typer.Option(help="Weight of hidden states in distillation.", rich_help_panel=_HOW)
-    ] = None,
-    rounds: Annotated[
-        int | None, typer.Option(help="Rounds of pruning; 1 prunes once.", rich_help_panel=_HOW)
-    ] = None,
+    hidden: Annotated[float | None, _setting("hidden", "Weight of hidden states in distillation.", _HOW)] = None,
+    rounds: Annotated[int | None, _setting("rounds", "Rounds of pruning; 1 prunes once.", _HOW)] = None,
     strength: Annotated[
-        float | None, typer.Option(help="Factor on λ, which follows from the budget.", rich_help_panel=_HOW)
+        float | None, _setting("strength", "Factor on λ, which follows from the budget.", _HOW)
     ] = None,
     floor: Annotated[
-        float | None, typer.Option(help="Part of each matrix's blocks that stays at least.", rich_help_panel=_HOW)
+        float | None, _setting("floor", "Part of each matrix's blocks that stays at least.", _HOW)
     ] = None,
     balance: Annotated[
-        int | None,
-        typer.Option(
-            help="Most blocks by which block rows of a matrix may differ; default: any.", rich_help_panel=_HOW
-        ),
+        int | None, _setting("balance", "Most blocks by which block rows of a matrix may differ.", _HOW, "any")
     ] = None,
     dense_epochs: Annotated[
-        float | None,
-        typer.Option(help="Dense fine-tuning; default: 3, none for a fine-tuned model.", rich_help_panel=_TRAINING),
+        float | None, _setting("dense_epochs", "Dense fine-tuning.", _TRAINING, "3; 0 for a fine-tuned model")
     ] = None,
-    sparse_epochs: Annotated[
-        float | None, typer.Option(help="Epochs while pruning.", rich_help_panel=_TRAINING)
-    ] = None,
-    retrain_epochs: Annotated[
-        float | None, typer.Option(help="Epochs with fixed masks.", rich_help_panel=_TRAINING)
-    ] = None,
+    sparse_epochs: Annotated[float | None, _setting("sparse_epochs", "Epochs while pruning.", _TRAINING)] = None,
+    retrain_epochs: Annotated[float | None, _setting("retrain_epochs", "Epochs with fixed masks.", _TRAINING)] = None,
     dense_learning_rate: Annotated[
-        float | None, typer.Option(help="Of dense fine-tuning.", rich_help_panel=_TRAINING)
+        float | None, _setting("dense_learning_rate", "Of dense fine-tuning.", _TRAINING)
     ] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option(help="Of both later phases.", rich_help_panel=_TRAINING)
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(help="Sentences per process and step.", rich_help_panel=_TRAINING)
-    ] = None,
+    learning_rate: Annotated[float | None, _setting("learning_rate", "Of both later phases.", _TRAINING)] = None,
+    batch_size: Annotated[int | None, _setting("batch_size", "Sentences per process and step.", _TRAINING)] = None,
     calibration: Annotated[
-        int | None, typer.Option(help="Sentences that the curvature is measured on.", rich_help_panel=_TRAINING)
+        int | None, _setting("calibration", "Sentences that the curvature is measured on.", _TRAINING)
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="auto (bfloat16 where hardware has it), bf16, fp32.", rich_help_panel=_TRAINING)
+        str | None, _setting("precision", "auto (bfloat16 where hardware has it), bf16, fp32.", _TRAINING)
     ] = None,
     patience: Annotated[
         int | None,
-        typer.Option(
-            help="Stop a phase after so many epochs without a better metric and keep its best; 0: never.",
-            rich_help_panel=_TRAINING,
+        _setting(
+            "patience",
+            "Stop a phase after so many epochs without a better metric and keep its best; 0: never.",
+            _TRAINING,
         ),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option(help="Use only so many training sentences.", rich_help_panel=_TRAINING)
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything drawn.", rich_help_panel=_RUN)] = None,
+    limit: Annotated[int | None, _setting("limit", "Use only so many training sentences.", _TRAINING, "all")] = None,
+    seed: Annotated[int | None, _setting("seed", "Of everything drawn.", _RUN)] = None,
     output_dir: options.OutputDir = Path("build/prune"),
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the unfinished run in the folder.", rich_help_panel=_RUN)
@@ -142,7 +140,7 @@ def prune(
         bool, typer.Option("--overwrite", help="Discard an unfinished run in the folder.", rich_help_panel=_RUN)
     ] = False,
     save_steps: Annotated[
-        int | None, typer.Option(help="Steps between checkpoints; default: every epoch.", rich_help_panel=_RUN)
+        int | None, _setting("save_steps", "Steps between checkpoints.", _RUN, "every epoch")
     ] = None,
     keep_work: Annotated[
         bool, typer.Option("--keep-work", help="Leave the phases' checkpoints when done.", rich_help_panel=_RUN)
@@ -153,7 +151,7 @@ def prune(
     Plans the array first (or reads --plan), fine-tunes the model, makes whole blocks of its weights vanish until the
     budget is met (default: 2× compression), retrains what is left, and writes checkpoint, masks, plan.yaml,
     metrics.json and blocks.png. A killed run goes on with the same command and --resume. Several processes:
-    accelerate launch --num_processes 2 -m codesign prune ….
+    accelerate launch --multi_gpu --num_processes 2 -m codesign prune … (on CPUs too).
 
     With neither --model nor --task: a small BERT made and trained here, offline, in about two minutes.
 
@@ -276,9 +274,7 @@ def _check_board(document: PlanDocument, board: str, plan: Path) -> None:
         )
 
 
-def _settings(given: dict[str, Any], *, embedded: bool) -> Any:
-    from codesign.pruning.settings import EMBEDDED, Importance, Method, Settings
-
+def _settings(given: dict[str, Any], *, embedded: bool) -> Settings:
     for name, kind in (("method", Method), ("importance", Importance)):
         if name in given:
             if given[name] not in list(kind):

@@ -83,7 +83,11 @@ def block_row_cycles(accelerator: Accelerator, blocks: int, groups: int, fetch: 
 
 
 def block_cycles(accelerator: Accelerator, tokens: int, memory: WeightMemory, bytes_per_second: float) -> int:
-    """Cycles that one nonzero block costs: max(T, F) of every pass that ``tokens`` tokens take."""
+    """Cycles that one nonzero block costs: max(T, F) of every pass that ``tokens`` tokens take.
+
+    In a block row of fewer than Q blocks it costs less; where a matrix waits for external memory, a little more (its
+    index word).
+    """
     fetch = fetch_cycles(accelerator, memory, bytes_per_second)
     full, rest = divmod(tokens, accelerator.max_tokens)
     total = full * max(token_groups(accelerator, accelerator.max_tokens), fetch)

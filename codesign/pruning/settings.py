@@ -61,8 +61,8 @@ class Settings:
     sparse_epochs: float = 4.0
     retrain_epochs: float = 6.0
     dense_learning_rate: float = 5e-5
-    learning_rate: float = 2e-4
-    strength: float = 1.0
+    learning_rate: float = 1e-4
+    strength: float = 0.1
     floor: float = 0.05
     balance: int | None = None
     batch_size: int = 32

@@ -1,0 +1,104 @@
+"""Budgets met on real shapes: a 6-layer encoder, importances drawn at random."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from codesign.boards import load_board
+from codesign.hardware.accelerator import WeightMemory, sparse_matrix
+from codesign.hardware.cycles import block_cycles, matrix_cycles
+from codesign.hardware.plan import make_plan
+from codesign.hardware.work import Budget, BudgetKind, Work
+from codesign.models import Matrix, parse_shape
+from codesign.planning import plan_document
+from codesign.pruning.budget import Hardware
+from codesign.pruning.selection import Masks, Rules, select
+
+MINI = parse_shape("name=mini,hidden=384,layers=6,ffn=1536,heads=12")
+
+
+def hardware(budget: Budget, block: tuple[int, int] | None = (16, 16)) -> Hardware:
+    board = load_board("zcu104")
+    return Hardware(plan_document(make_plan(board, Work(MINI, block=block), budget)), board)
+
+
+def importances(planned: Hardware, seed: int) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    rows, cols = planned.block
+    found = {}
+    for name, matrix in planned.matrices.items():
+        shape = (-(-matrix.out_features // rows), -(-matrix.in_features // cols))
+        # Matrices differ by orders of magnitude, as real ones do.
+        scale = 10 ** float(torch.rand(1, generator=generator))
+        found[name] = scale * torch.rand(shape, generator=generator)
+    return found
+
+
+def spent(planned: Hardware, masks: Masks) -> float:
+    if planned.plan.budget.kind is BudgetKind.LATENCY:
+        return planned.design(masks).latency_ms
+    return 1 / planned.compression(masks)
+
+
+@pytest.mark.parametrize(
+    ("budget", "limit"),
+    [
+        (Budget(BudgetKind.COMPRESSION, 1.8), 1 / 1.8),
+        (Budget(BudgetKind.COMPRESSION, 5.0), 1 / 5.0),
+        (Budget(BudgetKind.LATENCY, 1.0), 1.0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("block", [(16, 16), (7, 24)])
+def test_met_and_at_most_half_a_percent_below(budget: Budget, limit: float, block: tuple[int, int]) -> None:
+    planned = hardware(budget, block)
+    masks = select(importances(planned, 1), planned.block_cost, planned.allows, Rules(floor=0.02))
+    assert planned.allows(masks)
+    assert limit * 0.995 <= spent(planned, masks) <= limit
+    assert all(mask.sum() >= 0.02 * mask.numel() for mask in masks.values())
+
+
+def test_fit_on_chip_is_met_and_not_overdone() -> None:
+    planned = hardware(Budget(BudgetKind.ON_CHIP))
+    importance = importances(planned, 2)
+    masks = select(importance, planned.block_cost, planned.allows, Rules(floor=0.02))
+    assert planned.design(masks).on_chip
+    kept = sum(int(mask.sum()) for mask in masks.values())
+
+    def a_little_more(masks: Masks) -> bool:
+        return sum(int(mask.sum()) for mask in masks.values()) <= kept * 1.005
+
+    assert not planned.allows(select(importance, planned.block_cost, a_little_more, Rules(floor=0.02)))
+
+
+def test_a_block_s_cost_is_what_one_more_adds() -> None:
+    planned = hardware(Budget(BudgetKind.COMPRESSION, 2.0))
+    accelerator, board = planned.plan.accelerator, planned.board
+    matrix = Matrix("m", 384, 384)
+    rate = board.read_bytes_per_second
+    for memory in (WeightMemory.URAM, WeightMemory.DDR):
+        for tokens in (128, 300):
+            few, more = (
+                matrix_cycles(
+                    accelerator,
+                    board.device.dsp_type,
+                    sparse_matrix(matrix, *accelerator.block, [20] * 23 + [last]),
+                    tokens,
+                    memory,
+                    rate,
+                )
+                for last in (20, 21)
+            )
+            # From external memory the block's index word comes too: a cycle at most.
+            index = 1 if memory is WeightMemory.DDR else 0
+            assert 0 <= more - few - block_cycles(accelerator, tokens, memory, rate) <= index
+
+
+def test_one_block_too_many_breaks_a_compression_budget() -> None:
+    planned = hardware(Budget(BudgetKind.COMPRESSION, 3.0))
+    masks = select(importances(planned, 3), planned.block_cost, planned.allows)
+    mask = next(m for m in masks.values() if not m.all())
+    row, col = (~mask).nonzero()[0].tolist()
+    mask[row, col] = True
+    assert not planned.allows(masks)
