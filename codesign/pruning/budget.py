@@ -10,7 +10,7 @@ import torch
 
 from codesign.boards import Board
 from codesign.hardware.accelerator import SparseMatrix, sparse_matrix
-from codesign.hardware.cycles import block_cycles
+from codesign.hardware.cycles import block_cycles, fetch_cycles, token_groups
 from codesign.hardware.predict import Design, predict
 from codesign.hardware.resources import usable_resources
 from codesign.hardware.work import BudgetKind
@@ -48,6 +48,23 @@ class Hardware:
         tokens, rate = self.plan.tokens * self.plan.batch, self.board.read_bytes_per_second
         return {
             layer.name: float(block_cycles(self.plan.accelerator, tokens, layer.weight_memory, rate))
+            for layer in self.plan.layers
+        }
+
+    @cached_property
+    def free_blocks(self) -> dict[str, int] | None:
+        """Blocks of each block row that cost no cycles, where cycles are the budget; None where they are not.
+
+        A block row lasts at least T·Q, so up to T·Q / max(T, F) blocks are free.
+        """
+        if self.plan.budget.kind is not BudgetKind.LATENCY:
+            return None
+        accelerator, rate = self.plan.accelerator, self.board.read_bytes_per_second
+        groups = token_groups(accelerator, min(self.plan.tokens * self.plan.batch, accelerator.max_tokens))
+        return {
+            layer.name: groups
+            * accelerator.requant_interval
+            // max(groups, fetch_cycles(accelerator, layer.weight_memory, rate))
             for layer in self.plan.layers
         }
 

@@ -436,7 +436,8 @@ def _rules(settings: Settings) -> Rules:
 def _choose(run: _Run, importance: dict[str, Tensor], number: int, count: int, present: Masks) -> Masks:
     """The masks of a round: the budget's own in the last, a part of the way there before."""
     hardware = run.hardware
-    goal = select(importance, hardware.block_cost, hardware.allows, _rules(run.settings), present, hardware.reached)
+    cost, free, rules = hardware.block_cost, hardware.free_blocks, _rules(run.settings)
+    goal = select(importance, cost, hardware.allows, rules, present, hardware.reached, free)
     if number == count:
         return goal
     total = sum(mask.numel() for mask in goal.values())
@@ -445,7 +446,7 @@ def _choose(run: _Run, importance: dict[str, Tensor], number: int, count: int, p
     def allows(masks: Masks) -> bool:
         return sum(int(mask.sum()) for mask in masks.values()) <= density * total
 
-    return select(importance, hardware.block_cost, allows, _rules(run.settings), present)
+    return select(importance, cost, allows, rules, present, free=free)
 
 
 def _norms(run: _Run, matrices: Matrices, dense: Matrices) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ budget allows; a floor protects the best blocks of each matrix, so that no matri
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -38,6 +38,7 @@ def select(
     rules: Rules | None = None,
     present: Masks | None = None,
     reached: Callable[[Masks], str] | None = None,
+    free: Mapping[str, int] | None = None,
 ) -> Masks:
     """The most important blocks that a budget allows.
 
@@ -48,6 +49,7 @@ def select(
         rules: Floor and balance.
         present: Blocks that still exist; pruned ones do not come back.
         reached: Says for an error message what masks reach.
+        free: Per matrix how many blocks of each block row cost nothing: the best so many always stay.
 
     Returns:
         Per matrix the mask of the kept blocks, on the CPU. One block more, in the order of worth, would break
@@ -74,6 +76,9 @@ def select(
         key = worth[name].flatten()
         order = key.argsort(descending=True, stable=True)
         keys.append(key.clone().index_fill_(0, order[: _floor(key.numel(), rules)], torch.inf))
+        if free is not None:
+            cheapest = worth[name].argsort(dim=1, descending=True, stable=True)[:, : free[name]]
+            keys[-1].view_as(worth[name]).scatter_(1, cheapest, torch.inf)
         keys[-1][~present[name].flatten()] = -1.0
     flat = torch.cat(keys)
     sizes = [key.numel() for key in keys]

@@ -53,10 +53,33 @@ def spent(planned: Hardware, masks: Masks) -> float:
 @pytest.mark.parametrize("block", [(16, 16), (7, 24)])
 def test_met_and_at_most_half_a_percent_below(budget: Budget, limit: float, block: tuple[int, int]) -> None:
     planned = hardware(budget, block)
-    masks = select(importances(planned, 1), planned.block_cost, planned.allows, Rules(floor=0.02))
+    masks = select(
+        importances(planned, 1), planned.block_cost, planned.allows, Rules(floor=0.02), free=planned.free_blocks
+    )
     assert planned.allows(masks)
     assert limit * 0.995 <= spent(planned, masks) <= limit
     assert all(mask.sum() >= 0.02 * mask.numel() for mask in masks.values())
+
+
+def test_no_block_is_pruned_that_costs_no_cycles() -> None:
+    planned = hardware(Budget(BudgetKind.LATENCY, 1.0))
+    free = planned.free_blocks
+    assert free is not None
+    assert min(free.values()) >= 1
+    masks = select(importances(planned, 1), planned.block_cost, planned.allows, Rules(floor=0.02), free=free)
+    cycles = planned.design(masks).cycles
+    changed = 0
+    for name, mask in masks.items():
+        # One more block in the emptiest block row is never for nothing.
+        row = int(mask.sum(dim=1).argmin())
+        assert int(mask[row].sum()) >= free[name]
+        if not mask[row].all():
+            more = mask.clone()
+            more[row, int((~mask[row]).nonzero()[0])] = True
+            assert planned.design({**masks, name: more}).cycles > cycles
+            changed += 1
+    assert changed
+    assert hardware(Budget(BudgetKind.COMPRESSION, 2.0)).free_blocks is None
 
 
 def test_fit_on_chip_is_met_and_not_overdone() -> None:
