@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import get_linear_schedule_with_warmup
+
+from codesign.errors import InputError
+from codesign.models.embedded import embedded_tokenizer
+from codesign.pruning import training
+from codesign.pruning.training import (
+    Phase,
+    _ByLength,
+    last_checkpoint,
+    learning_rates,
+    make_trainer,
+    run_phase,
+    steps_per_epoch,
+    use_bf16,
+    warmup_steps,
+)
+from codesign.tasks import GLUE
+from codesign.tasks.agreement import agreement_splits
+from codesign.tasks.data import tokenised
+from tests.pruning.tiny import tiny_model
+
+
+class Recorder:
+    """An ``AfterStep`` that only watches."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[int, float]] = []
+
+    def after_step(self, step: int, learning_rate: float) -> None:
+        self.seen.append((step, learning_rate))
+
+    def state(self) -> dict[str, Tensor]:
+        return {"count": torch.tensor(len(self.seen))}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        raise AssertionError("nothing to load")
+
+
+def test_learning_rates_are_transformers_schedule() -> None:
+    phase = Phase("p", 1, 3e-4)
+    for steps in (1, 7, 100):
+        optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=3e-4)
+        schedule = get_linear_schedule_with_warmup(optimiser, warmup_steps(steps), steps)
+        wanted = []
+        for _ in range(steps):
+            wanted.append(schedule.get_last_lr()[0])
+            optimiser.step()
+            schedule.step()
+        assert learning_rates(phase, steps) == pytest.approx(wanted)
+
+
+def test_each_step_is_followed_once_with_its_learning_rate(tmp_path: Path) -> None:
+    splits = agreement_splits(50, 8)
+    tokenizer = embedded_tokenizer(text for (text,) in splits["train"].sentences)
+    train = tokenised(splits["train"], tokenizer, 32)
+    phase = Phase("p", 2, 1e-3, batch_size=8, save_steps=5)
+    recorder = Recorder()
+    model = tiny_model("bert", len(tokenizer))
+    trainer = make_trainer(model, tokenizer, GLUE["sst2"], phase, tmp_path, train=train, after=recorder)
+    run_phase(trainer, recorder, tmp_path)
+    steps = 2 * steps_per_epoch(50, 8)
+    assert steps == 14
+    assert [step for step, _ in recorder.seen] == list(range(1, steps + 1))
+    assert [rate for _, rate in recorder.seen] == pytest.approx(learning_rates(phase, steps))
+    found = last_checkpoint(tmp_path)
+    assert found is not None
+    assert found.name == "checkpoint-14"
+
+
+def test_incomplete_checkpoints_are_passed_over(tmp_path: Path) -> None:
+    assert last_checkpoint(tmp_path) is None
+    for step in (5, 10, 20):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    for step in (5, 10):
+        (tmp_path / f"checkpoint-{step}" / training.STATE).write_bytes(b"")
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    assert not (tmp_path / "checkpoint-20").exists()
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    lengths = [n % 17 for n in range(100)]
+    orders = {}
+    for seed in (0, 1):
+        for epoch in (0, 1):
+            torch.rand(seed + epoch)  # the global generator's state is of no account
+            order = list(_ByLength(lengths, 8, seed, lambda epoch=epoch: epoch))
+            assert order == list(_ByLength(lengths, 8, seed, lambda epoch=epoch: epoch))
+            assert sorted(order) == list(range(100))
+            orders[seed, epoch] = tuple(order)
+            batches = [order[n : n + 8] for n in range(0, 96, 8)]
+            spread = [max(lengths[i] for i in b) - min(lengths[i] for i in b) for b in batches]
+            assert sum(spread) / len(spread) < 8  # at random it would be about 12
+    assert len(set(orders.values())) == 4
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_bf16_where_the_hardware_reports_it(monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
+    monkeypatch.setattr(training, "cpu_has_bf16", lambda: has)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    chosen, why = use_bf16("auto")
+    assert chosen is has
+    assert ("does not report" in why) is not has
+    assert use_bf16("fp32") == (False, "as asked")
+    assert use_bf16("bf16") == (True, "as asked")
+    with pytest.raises(InputError, match="--precision"):
+        use_bf16("int8")
