@@ -234,8 +234,8 @@ def prune(
         )
     # Imported here: torch and transformers take seconds.
     from codesign.pruning.budget import Hardware
-    from codesign.pruning.prune import Request
     from codesign.pruning.prune import prune as run_prune
+    from codesign.pruning.run import Request
     from codesign.report.prune_text import prune_text
 
     outcome = run_prune(
