@@ -4,14 +4,15 @@ Second order follows the optimal brain surgeon (Hassibi and Stork, 1993) per blo
 (Kurtic et al., 2022, arXiv 2203.07259), with the curvature of a linear layer y = W·x + b factored as in K-FAC
 (Martens and Grosse, 2015, arXiv 1503.05671), its output side diagonal:
 
-    H = diag(E[g²]) ⊗ A,   A = E[(x, 1)(x, 1)ᵀ],   g = ∂loss/∂y
+    H = diag(E[g²]) ⊗ A,   A = E[‖g‖²·(x, 1)(x, 1)ᵀ] / E[‖g‖²],   g = ∂loss/∂y of one token
 
-Rows of W are then independent, and removing the columns G of one block row costs at best, the row's other weights
-and its bias making up for them,
+A counts each token by how much the loss depends on it: in the last layer, of which the classifier reads only the
+first token, that is what makes the factors fit. Rows of W are then independent, and removing the columns G of one
+block row costs at best, the row's other weights and its bias making up for them,
 
     Σ_r E[g_r²] · w_rG · ((A⁻¹)_GG)⁻¹ · w_rGᵀ          (A over the inputs that the block row still has)
 
-``refit`` is that making up, for all blocks of a matrix removed at once: the least-squares weights on the inputs
+``refit_`` is that making up, for all blocks of a matrix removed at once: the least-squares weights on the inputs
 that are left, (V − W)·A·(V − W)ᵀ → min. It has a closed form and needs no training.
 """
 
@@ -25,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from codesign.pruning.distillation import read_states
 from codesign.pruning.encoder import Matrices
 from codesign.pruning.groups import Block, expand, grid, group_norms
 
@@ -41,7 +43,7 @@ class Curvature:
     """Second moments of one linear layer.
 
     Attributes:
-        inputs: A, (K + 1) × (K + 1), the constant 1 as the last input.
+        inputs: A, (K + 1) × (K + 1), the constant 1 as the last input; tokens weighted by their gradient.
         outputs: E[g²], N.
     """
 
@@ -71,7 +73,7 @@ def relative_norms(matrices: Matrices, block: Block, means: Mapping[str, float])
 def measure_curvature(
     matrices: Matrices, batches: Iterable[Batch], objective: Callable[[Batch], Tensor]
 ) -> dict[str, Curvature]:
-    """Second moments of inputs and output gradients over batches; padding tokens are left out.
+    """Second moments of inputs and output gradients over the tokens of batches, padding left out.
 
     Args:
         matrices: The layers.
@@ -79,7 +81,7 @@ def measure_curvature(
         objective: A scalar whose gradients' second moments are the loss's curvature, such as the log-likelihood
             of labels drawn from the model's own prediction (the Fisher information).
     """
-    sums: dict[str, list[Tensor]] = {}
+    sums: dict[str, tuple[Tensor, Tensor]] = {}
     tokens = 0.0
     present = torch.empty(0)
 
@@ -88,13 +90,13 @@ def measure_curvature(
             x = inputs[0].detach()
 
             def on_gradient(gradient: Tensor) -> None:
-                seen = functional.pad(x.float().flatten(0, -2), (0, 1), value=1.0) * present
-                squares = gradient.detach().float().flatten(0, -2).square().sum(0)
-                first = sums.setdefault(
-                    name, [torch.zeros(2 * seen.shape[1:], device=seen.device), torch.zeros_like(squares)]
+                seen = functional.pad(x.float().flatten(0, -2), (0, 1), value=1.0)
+                squares = gradient.detach().float().flatten(0, -2).square() * present
+                inputs, outputs = sums.setdefault(
+                    name, (seen.new_zeros(2 * seen.shape[1:]), squares.new_zeros(squares.shape[1:]))
                 )
-                first[0].addmm_(seen.T, seen)
-                first[1] += squares
+                inputs.addmm_((seen * squares.sum(1, keepdim=True)).T, seen)
+                outputs.add_(squares.sum(0))
 
             output.register_hook(on_gradient)
 
@@ -110,7 +112,11 @@ def measure_curvature(
     finally:
         for handle in handles:
             handle.remove()
-    return {name: Curvature(sums[name][0] / tokens, sums[name][1] / tokens) for name in matrices}
+    # The constant's own entry of A is the sum of the tokens' weights.
+    return {
+        name: Curvature(inputs / inputs[-1, -1].clamp_min(1e-30), outputs / tokens)
+        for name, (inputs, outputs) in sums.items()
+    }
 
 
 def second_order(weight: Tensor, curvature: Curvature, mask: Tensor, block: Block) -> Tensor:
@@ -214,18 +220,20 @@ def _inverse(matrix: Tensor) -> Tensor:
 
 
 def curvature_objective(
-    model: nn.Module, *, regression: bool, hidden: float, generator: torch.Generator
+    model: nn.Module, *, regression: bool, hidden: float, temperature: float, generator: torch.Generator
 ) -> Callable[[Batch], Tensor]:
-    """A scalar whose gradients' second moments are the curvature of what the model is trained for.
+    """A scalar whose gradients' second moments are the curvature of the distillation loss.
 
-    The prediction's part is the Fisher information: labels drawn from the model's own prediction. The hidden
-    states' part, for a model that is distilled, is the Gauss-Newton matrix of their squared relative errors, probed
-    by random signs (Hutchinson).
+    The prediction's part is that of the softened prediction: labels drawn from it (the Fisher information). A
+    confident model's own prediction is so flat that every change of it looks cheap. The hidden states' part is the
+    Gauss-Newton matrix of their relative errors, probed by random signs (Hutchinson); of the last layer only the
+    first token, which is all that the classifier reads.
 
     Args:
-        model: Run without dropout, whatever mode it is in before.
+        model: Run without dropout.
         regression: Whether the prediction is a value.
-        hidden: Weight of the hidden states in the distillation loss; 0 for none.
+        hidden: Weight of the hidden states; 0 for none.
+        temperature: That softens the prediction.
         generator: Of the random signs and labels.
     """
 
@@ -241,16 +249,15 @@ def curvature_objective(
         if regression:
             value = (logits * signs(logits)).sum() / count**0.5
         else:
-            logs = logits.log_softmax(-1)
+            logs = (logits / temperature).log_softmax(-1)
             drawn = torch.multinomial(logs.detach().exp().cpu(), 1, generator=generator).to(logs.device)
-            value = -logs.gather(1, drawn).sum() / count**0.5
+            value = -temperature * logs.gather(1, drawn).sum() / count**0.5
         if hidden > 0:
-            present = batch["attention_mask"][..., None].float()
-            for state in found.hidden_states[1:]:
-                state = state.float()
-                variance = state.detach()[batch["attention_mask"].bool()].var()
-                weight = (hidden / (variance * present.sum() * state.shape[-1])).sqrt()
-                value = value + weight * (state * present * signs(state)).sum()
+            for state, present in read_states(found.hidden_states, batch["attention_mask"]):
+                token = present[..., None].float()
+                variance = state.detach()[present].float().var()
+                weight = (hidden / (variance * token.sum() * state.shape[-1])).sqrt()
+                value = value + weight * (state.float() * token * signs(state)).sum()
         return value
 
     return objective

@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
 from codesign.pruning.budget import Hardware
+from codesign.pruning.distillation import Distillation
 from codesign.pruning.encoder import Matrices
 from codesign.pruning.importance import (
     Curvature,
@@ -28,6 +29,11 @@ from codesign.pruning.sparsity import (
     apply_masks,
     round_density,
 )
+
+HIDDEN_SHARE = 1 / 30
+"""Weight of the hidden states in the importance, in parts of their weight in training. Training needs them to learn
+from; what a block is worth in the end is what the prediction loses. MiniLM on MRPC at 70 % density, one cut and no
+training (dense F1 86.1): 83.6 with equal weights, 85.2 with this one."""
 
 
 def everything(hardware: Hardware) -> Masks:
@@ -111,7 +117,8 @@ def _curvature(run: Run, model: PreTrainedModel, number: int) -> dict[str, Curva
     objective = curvature_objective(
         model,
         regression=run.data.task.regression,
-        hidden=run.settings.hidden if run.settings.distill else 0.0,
+        hidden=HIDDEN_SHARE * run.settings.hidden if run.settings.distill else 0.0,
+        temperature=Distillation().temperature,
         generator=generator,
     )
     device = run.state.device

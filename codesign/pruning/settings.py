@@ -56,7 +56,7 @@ class Settings:
     importance: Importance = Importance.SECOND_ORDER
     distill: bool = True
     hidden: float = 1.0
-    rounds: int = 4
+    rounds: int = 8
     dense_epochs: float | None = None
     sparse_epochs: float = 4.0
     retrain_epochs: float = 6.0
@@ -66,7 +66,7 @@ class Settings:
     floor: float = 0.05
     balance: int | None = None
     batch_size: int = 32
-    calibration: int = 512
+    calibration: int = 1024
     precision: str = "auto"
     patience: int = 0
     save_steps: int | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from codesign.pruning import importance
 from codesign.pruning.groups import group_norms
 from codesign.pruning.importance import (
     Curvature,
+    curvature_objective,
     mean_norms,
     measure_curvature,
     refit_,
@@ -139,20 +142,54 @@ def test_curvature_is_what_loops_say() -> None:
 
     found = measure_curvature(matrices, [{"x": x, "attention_mask": present}], objective)
     tokens = [(0, 0), (0, 1), (1, 0)]
-    inputs, squares = torch.zeros(4, 4), torch.zeros(4)
+    inputs, squares, weights = torch.zeros(4, 4), torch.zeros(4), 0.0
     for s, t in tokens:
         one = torch.cat([x[s, t], torch.ones(1)])
-        inputs += torch.outer(one, one)
         hidden = model[0](x[s, t])
-        gradient = (1 - hidden.tanh() ** 2) * (model[2].weight.T @ probe[s, t])
-        squares += gradient.detach() ** 2
-    assert torch.allclose(found["first"].inputs, inputs / 3, rtol=1e-5)
+        gradient = ((1 - hidden.tanh() ** 2) * (model[2].weight.T @ probe[s, t])).detach()
+        weight = float(gradient @ gradient)
+        inputs += weight * torch.outer(one, one)
+        squares += gradient**2
+        weights += weight
+    assert torch.allclose(found["first"].inputs, inputs / weights, rtol=1e-4, atol=1e-6)
     assert torch.allclose(found["first"].outputs, squares / 3, rtol=1e-4)
     expected = sum(probe[s, t] ** 2 for s, t in tokens) / 3
     assert torch.allclose(found["second"].outputs, expected, rtol=1e-5)
     # Nothing is left on the model.
     assert all(not m._forward_hooks for m in matrices.values())
     assert all(p.grad is None for p in model.parameters())
+
+
+def test_the_objective_s_gradients_have_the_curvature_as_second_moments() -> None:
+    torch.manual_seed(0)
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.5, 0.0]], requires_grad=True)
+    states = [torch.randn(2, 3, 4, requires_grad=True) for _ in range(3)]
+    present = torch.tensor([[1, 1, 1], [1, 1, 0]])
+
+    def model(output_hidden_states: bool, attention_mask: torch.Tensor) -> SimpleNamespace:
+        assert output_hidden_states
+        return SimpleNamespace(logits=logits, hidden_states=states)
+
+    generator = torch.Generator().manual_seed(1)
+    objective = curvature_objective(model, regression=False, hidden=0.5, temperature=2.0, generator=generator)
+    draws = 4000
+    moments = torch.zeros(2, 3, 3)
+    for _ in range(draws):
+        gradients = torch.autograd.grad(objective({"attention_mask": present}), [logits, *states], allow_unused=True)
+        moments += gradients[0][:, :, None] * gradients[0][:, None, :] / draws
+    # The Hessian of T²·KL at temperature T is diag(p) − p·pᵀ of the softened prediction; 2 sentences.
+    p = (logits.detach() / 2).softmax(-1)
+    wanted = (torch.diag_embed(p) - p[:, :, None] * p[:, None, :]) / 2
+    assert torch.allclose(moments, wanted, atol=5 * 0.5 / draws**0.5)
+    # Gauss-Newton of hidden·Σ(error²)/(variance·values): constant, whatever the signs.
+    assert gradients[1] is None  # the embedding's output
+    for state, gradient, read in (
+        (states[1], gradients[2], present.bool()),
+        (states[2], gradients[3], torch.tensor([[True, False, False], [True, False, False]])),
+    ):
+        values = state.detach()[read]
+        squares = read[..., None] * 0.5 / (values.var() * values.numel())
+        assert torch.allclose(gradient**2, squares.expand(2, 3, 4), rtol=1e-4)
 
 
 def test_relative_norms_know_no_scale() -> None:
