@@ -40,16 +40,13 @@ MAIN = (
     Row("row", "row 1×16", ("--granularity", "row", "--block", "1x16")),
     Row("magnitude", "baseline: one-shot magnitude, 16×16", ("--method", "magnitude", *_BLOCK)),
 )
-_PLAIN = ("--importance", "norm", *_BLOCK)
+_PAPER = ("--rounds", "1", "--strength", "1", "--importance", "norm", *_BLOCK)
 ABLATION = (
-    Row(
-        "paper", "lasso as in the paper: norms, one cut, no distillation", ("--rounds", "1", "--no-distill", *_PLAIN)
-    ),
-    Row("logits", "… distilled, predictions only", ("--rounds", "1", "--hidden", "0", *_PLAIN)),
-    Row("hidden", "… distilled, hidden states too", ("--rounds", "1", *_PLAIN)),
-    Row("second-order", "… second-order importance and refit", ("--rounds", "1", *_BLOCK)),
-    Row("rounds", "… in rounds", _BLOCK),
-    Row("no-penalty", "… without the penalty", ("--method", "gradual", *_BLOCK)),
+    Row("paper", "lasso, norms, one cut, no distillation (the paper's)", ("--no-distill", *_PAPER)),
+    Row("logits", "… and predictions distilled", ("--hidden", "0", *_PAPER)),
+    Row("hidden", "… and hidden states distilled", _PAPER),
+    Row("second-order", "… and second-order importance with refit", ("--rounds", "1", *_BLOCK)),
+    Row("no-penalty", "block 16×16 (above) without the penalty", ("--method", "gradual", *_BLOCK)),
     Row("movement", "baseline: block movement, distilled", ("--method", "movement", *_BLOCK)),
     Row("planned", "the block that the planner picks", ()),
 )
@@ -100,7 +97,9 @@ def write_page(given: argparse.Namespace, tasks: list[str]) -> None:
         for name in (given.name, *(row.name for row in (*MAIN, *ABLATION))):
             path = RUNS / task / name / "metrics.json"
             if path.is_file():
-                found.setdefault(task, {})[name] = read_json(path)
+                content = read_json(path)
+                content["data"] = Path(content["data"]).name  # where it lies is nobody's concern
+                found.setdefault(task, {})[name] = content
     write_text(RESULT, "\n".join(page(given.name, found)) + "\n")
     write_text(RESULT.with_suffix(".json"), to_json(found))
 
@@ -137,7 +136,7 @@ def page(model: str, found: dict[str, dict[str, Any]]) -> Iterator[str]:
         parts = [row for row in ABLATION if row.name in rows]
         if parts:
             yield ""
-            yield "What each part bought (each line adds to the one before, baselines aside):"
+            yield "What each part bought, in blocks of 16×16 (… adds to the line before):"
             yield ""
             yield f"| | {' | '.join(metrics)} | loss | compression | predicted speed-up | array | minutes |"
             yield f"|---|{'---|' * (len(metrics) + 5)}"
