@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import torch
 from accelerate import PartialState
 from datasets import disable_progress_bars
+from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
@@ -27,11 +27,11 @@ from codesign.pruning.record import (
 from codesign.pruning.run import Request, Run
 from codesign.pruning.settings import Method
 from codesign.pruning.training import (
-    make_trainer,
     use_bf16,
 )
 from codesign.tasks.agreement import AGREEMENT, agreement_splits
 from codesign.tasks.data import TaskData, load_data, tokenised
+from codesign.tasks.metrics import score
 
 EMBEDDED_SOURCE = "made by codesign"
 
@@ -145,11 +145,21 @@ def _scores_text(scores: dict[str, dict[str, float]]) -> str:
 
 
 def _evaluate(run: Run, model: PreTrainedModel) -> dict[str, dict[str, float]]:
-    """Every metric on every evaluation split, in float32."""
-    phase = replace(run.phase("evaluation", 1, 1.0), bf16=False)
-    trainer = make_trainer(model, run.start.tokenizer, run.data.task, phase, run.work / "evaluation")
+    """Every metric on every evaluation split, in float32, by each process for itself.
+
+    Not by the Trainer: once one of them has trained in bfloat16, all later ones of the process evaluate in it.
+    """
+    model.to(run.state.device).eval()
     scores = {}
     for split in run.data.task.evaluation:
-        found = trainer.evaluate(run.datasets[split])
-        scores[split] = {m.value: float(found[f"eval_{m.value}"]) for m in run.data.task.metrics}
+        dataset = run.datasets[split]
+        # Like lengths together, for less padding; order is of no account to the metrics.
+        order = torch.tensor([len(ids) for ids in dataset["input_ids"]]).argsort(stable=True).tolist()
+        logits, labels = [], []
+        for batch in DataLoader(dataset.select(order), batch_size=64, collate_fn=run.collator):
+            inputs = {name: tensor.to(run.state.device) for name, tensor in batch.items() if name != "labels"}
+            with torch.no_grad():
+                logits.append(model(**inputs).logits.float().cpu())
+            labels.append(batch["labels"])
+        scores[split] = score(run.data.task, torch.cat(logits).numpy(), torch.cat(labels).numpy())
     return scores

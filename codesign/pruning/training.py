@@ -187,7 +187,8 @@ class _PruningTrainer(Trainer):
         if self.teacher is None or not model.training:
             return super().compute_loss(model, inputs, return_outputs)
         hidden = self.teacher.weights.hidden > 0
-        with torch.no_grad():
+        # accelerate puts the autocast into the forward pass of the model it trains, which the teacher is not.
+        with torch.no_grad(), torch.autocast(self.args.device.type, torch.bfloat16, enabled=self.args.bf16):
             wanted = self.teacher.model(**inputs, output_hidden_states=hidden)
         found = model(**inputs, output_hidden_states=hidden)
         loss = distillation_loss(
@@ -259,7 +260,7 @@ def make_trainer(
     phase: Phase,
     folder: Path,
     *,
-    train: Any = None,
+    train: Any,
     validation: Any = None,
     after: AfterStep | None = None,
     teacher: Teacher | None = None,
@@ -269,7 +270,7 @@ def make_trainer(
     metric = task.metrics[0].value
     stopping = phase.patience > 0
     processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-    steps = math.ceil(phase.epochs * steps_per_epoch(len(train), phase.batch_size, processes)) if train else 1
+    steps = math.ceil(phase.epochs * steps_per_epoch(len(train), phase.batch_size, processes))
     by_steps = phase.save_steps is not None and not stopping
     arguments = TrainingArguments(
         output_dir=str(folder),

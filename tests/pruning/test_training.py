@@ -10,8 +10,10 @@ from transformers import get_linear_schedule_with_warmup
 from codesign.errors import InputError
 from codesign.models.embedded import embedded_tokenizer
 from codesign.pruning import training
+from codesign.pruning.distillation import Distillation
 from codesign.pruning.training import (
     Phase,
+    Teacher,
     _ByLength,
     last_checkpoint,
     learning_rates,
@@ -111,3 +113,31 @@ def test_bf16_where_the_hardware_reports_it(monkeypatch: pytest.MonkeyPatch, has
     assert use_bf16("bf16") == (True, "as asked")
     with pytest.raises(InputError, match="--precision"):
         use_bf16("int8")
+
+
+@pytest.mark.parametrize("bf16", [True, False])
+def test_student_and_teacher_compute_alike(tmp_path: Path, bf16: bool) -> None:
+    splits = agreement_splits(16, 8)
+    tokenizer = embedded_tokenizer(text for (text,) in splits["train"].sentences)
+    train = tokenised(splits["train"], tokenizer, 32)
+    student, teacher = (tiny_model("bert", len(tokenizer)) for _ in range(2))
+    seen: dict[str, set[tuple[bool, torch.dtype]]] = {"student": set(), "teacher": set()}
+    for name, model in (("student", student), ("teacher", teacher)):
+
+        def watch(module: nn.Module, _: object, output: Tensor, name: str = name) -> None:
+            seen[name].add((module.training, output.dtype))
+
+        model.bert.encoder.layer[1].output.dense.register_forward_hook(watch)
+    phase = Phase("p", 1, 1e-3, batch_size=8, bf16=bf16)
+    trainer = make_trainer(
+        student,
+        tokenizer,
+        GLUE["sst2"],
+        phase,
+        tmp_path,
+        train=train,
+        teacher=Teacher(teacher, Distillation()),
+    )
+    run_phase(trainer, Recorder(), tmp_path)
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    assert seen == {"student": {(True, dtype)}, "teacher": {(False, dtype)}}
