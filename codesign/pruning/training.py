@@ -242,7 +242,7 @@ class _Show(TrainerCallback):
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         metrics: dict[str, float] = kwargs["metrics"]
         if state.is_world_process_zero and state.epoch:
-            (self.bar.console if self.bar else console()).print(
+            console().print(
                 f"  {self.phase.name} epoch {state.epoch:.3g} of {self.phase.epochs:.3g}: loss {self.loss:.4f},"
                 f" {self.metric} {metrics.get(f'eval_{self.metric}', math.nan):.2f}",
                 highlight=False,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from rich.console import Console
 
 
+@cache  # one for the process, so that lines printed while a progress bar shows go above it
 def console() -> Console:
     """Standard output; a pipe or file gets plain text wide enough for the tables."""
     probe = Console()
