@@ -12,6 +12,9 @@ import pytest
 
 from codesign.boards import Board, load_board
 
+# As many test processes as cores run side by side: one thread each, or they wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Time is never a test: no deadlines. CI draws the same examples every time; elsewhere each run draws new ones.
 hypothesis.settings.register_profile("developer", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
