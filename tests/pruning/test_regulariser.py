@@ -48,7 +48,7 @@ def test_the_penalty_is_the_paper_s_formula() -> None:
     expected = 0.0
     for i in range(2):
         for j in range(2):
-            norm = float(module.weight[3 * i : 3 * i + 3, 4 * j : 4 * j + 4].norm())
+            norm = module.weight[3 * i : 3 * i + 3, 4 * j : 4 * j + 4].norm().item()
             expected += 0.25 * norm / (norm + EPSILON)
     assert lasso.penalty() == pytest.approx(expected, rel=1e-5)
     # β belongs to the milestone, not to the present weights.
