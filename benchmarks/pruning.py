@@ -119,7 +119,7 @@ def page(model: str, found: dict[str, dict[str, Any]]) -> Iterator[str]:
         "Scores are in points on the task's development set, of the weights after the last epoch (no choice of the"
         " best one), computed in float32. Compression counts the encoder's matrices, with all embeddings in brackets."
         " Speed-up is predicted by the hardware model against the dense model on the same array. Minutes are wall"
-        " time, on whatever else the machine did. One seed: the standard error of an accuracy of 80 % is 2.0 points on"
+        " time, whatever else the machine did. One seed: the standard error of an accuracy of 80 % is 2.0 points on"
         " MRPC's 408 pairs and 2.4 on RTE's 277."
     )
     for task, rows in found.items():
