@@ -10,7 +10,7 @@ import typer
 
 from codesign.cli import options
 from codesign.errors import InputError
-from codesign.pruning.settings import EMBEDDED, Importance, Method, Settings
+from codesign.pruning.settings import DENSE_EPOCHS, EMBEDDED, Importance, Method, Settings
 
 if TYPE_CHECKING:
     from codesign.planning import PlanDocument
@@ -107,7 +107,8 @@ def prune(
         int | None, _setting("balance", "Most blocks by which block rows of a matrix may differ.", _HOW, "any")
     ] = None,
     dense_epochs: Annotated[
-        float | None, _setting("dense_epochs", "Dense fine-tuning.", _TRAINING, "3; 0 for a fine-tuned model")
+        float | None,
+        _setting("dense_epochs", "Dense fine-tuning.", _TRAINING, f"{DENSE_EPOCHS:g}; 0 for a fine-tuned model"),
     ] = None,
     sparse_epochs: Annotated[float | None, _setting("sparse_epochs", "Epochs while pruning.", _TRAINING)] = None,
     retrain_epochs: Annotated[float | None, _setting("retrain_epochs", "Epochs with fixed masks.", _TRAINING)] = None,
@@ -126,7 +127,7 @@ def prune(
         int | None,
         _setting(
             "patience",
-            "Stop a phase after so many epochs without a better metric and keep its best; 0: never.",
+            "Stop fine-tuning or retraining after so many epochs without a better metric and keep the best; 0 never.",
             _TRAINING,
         ),
     ] = None,
@@ -153,7 +154,7 @@ def prune(
     metrics.json and blocks.png. A killed run goes on with the same command and --resume. Several processes:
     accelerate launch --multi_gpu --num_processes 2 -m codesign prune … (on CPUs too).
 
-    With neither --model nor --task: a small BERT made and trained here, offline, in about two minutes.
+    With neither --model nor --task: a small BERT made and trained here, offline, in a minute or two.
 
     Example:
 

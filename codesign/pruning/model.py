@@ -67,24 +67,22 @@ def load_classifier(model: str | Path, task: Task, tokens: int, seed: int) -> Cl
     except Exception as error:  # transformers raises many kinds; all mean "cannot be loaded"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(f"cannot be loaded: {reason}", field="--model", value=str(model)) from None
-    missing = {str(key).split(".")[0] for key in info["missing_keys"]}
-    missing |= {str(key[0] if isinstance(key, tuple) else key).split(".")[0] for key in info["mismatched_keys"]}
-    if loaded.base_model_prefix in missing:
-        inside = sorted(str(k) for k in info["missing_keys"] if str(k).startswith(loaded.base_model_prefix + "."))
-        encoder = [key for key in inside if ".pooler." not in key]
-        if encoder:
-            raise InputError(
-                f"weights are missing, {len(encoder)} tensors, the first {encoder[0]}",
-                file=model,
-                accepted="a folder with config.json, tokenizer and all weights of the encoder",
-            )
+    # transformers makes up what is missing or has other sides than the config says: right for a head, never inside.
+    keys = [*info["missing_keys"], *(key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"])]
+    inside = sorted(key for key in keys if key.startswith(f"{loaded.base_model_prefix}.") and ".pooler." not in key)
+    if inside:
+        raise InputError(
+            f"weights are missing or of another size, {len(inside)} tensors, the first {inside[0]}",
+            file=model,
+            accepted="a folder with config.json, tokenizer and all weights of the encoder",
+        )
     check_finite(loaded, model)
     longest = min(int(loaded.config.max_position_embeddings), int(tokenizer.model_max_length))
     if tokens > longest:
         raise InputError(
             f"the model takes at most {longest} tokens", field="--tokens", value=tokens, accepted=f"1 to {longest}"
         )
-    fine_tuned = not missing
+    fine_tuned = not keys
     if not fine_tuned and task.labels:
         loaded.config.id2label = dict(enumerate(task.labels))
         loaded.config.label2id = {label: number for number, label in enumerate(task.labels)}

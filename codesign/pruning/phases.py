@@ -18,14 +18,12 @@ from transformers import PreTrainedModel, set_seed
 
 from codesign.files import to_json
 from codesign.pruning.distillation import Distillation
-from codesign.pruning.record import (
-    write_folder,
-)
+from codesign.pruning.record import write_folder
 from codesign.pruning.regulariser import GroupLasso, strengths
 from codesign.pruning.rounds import choose_masks, everything, goal_density, norms, prune_round
 from codesign.pruning.run import Run
 from codesign.pruning.selection import Masks
-from codesign.pruning.settings import Method
+from codesign.pruning.settings import DENSE_EPOCHS, Method
 from codesign.pruning.sparsity import (
     BlockMovement,
     KeepMasks,
@@ -40,6 +38,7 @@ from codesign.pruning.training import (
     Teacher,
     learning_rates,
     make_trainer,
+    phase_steps,
     run_phase,
     steps_per_epoch,
 )
@@ -52,7 +51,7 @@ def fine_tune(run: Run) -> PreTrainedModel:
     settings, model = run.settings, run.start.model
     epochs = settings.dense_epochs
     if epochs is None:
-        epochs = 0.0 if run.start.fine_tuned else 3.0
+        epochs = 0.0 if run.start.fine_tuned else DENSE_EPOCHS
     if epochs == 0:
         run.say("dense fine-tuning: none" + (", the model came fine-tuned" if run.start.fine_tuned else ""))
         return model
@@ -69,7 +68,8 @@ def sparsify(run: Run, dense: PreTrainedModel) -> tuple[PreTrainedModel, Masks]:
     steps = _steps(run, phase)
     matrices = run.matrices(model)
     all_blocks = everything(hardware)
-    rounds = spread_rounds(min(settings.rounds, max(steps, 1)), max(steps, 1))
+    # Without training the rounds follow each other.
+    rounds = spread_rounds(min(settings.rounds, steps), steps) if steps else spread_rounds(*2 * (settings.rounds,))
     after: AfterStep
     if settings.method is Method.MOVEMENT:
 
@@ -153,7 +153,8 @@ def _phase(
             )
             run_phase(trainer, after, folder)
         else:
-            after.after_step(1, 0.0)
+            for step in range(1, run.settings.rounds + 1):
+                after.after_step(step, 0.0)
         masks = _masks(after)
         if run.state.is_main_process:
             seconds = time.time() - began
@@ -192,5 +193,4 @@ def phase_seconds(run: Run) -> dict[str, float]:
 
 
 def _steps(run: Run, phase: Phase) -> int:
-    per_epoch = steps_per_epoch(len(run.datasets["train"]), phase.batch_size, run.state.num_processes)
-    return int(-(-phase.epochs * per_epoch // 1))
+    return phase_steps(phase, len(run.datasets["train"]), run.state.num_processes)

@@ -26,9 +26,7 @@ from codesign.pruning.record import (
 )
 from codesign.pruning.run import Request, Run
 from codesign.pruning.settings import Method
-from codesign.pruning.training import (
-    use_bf16,
-)
+from codesign.pruning.training import use_bf16
 from codesign.tasks.agreement import AGREEMENT, agreement_splits
 from codesign.tasks.data import TaskData, load_data, tokenised
 from codesign.tasks.metrics import score
@@ -79,7 +77,9 @@ def _prune(request: Request, state: PartialState) -> Outcome:
     with state.main_process_first():
         if state.is_main_process:
             check_writable(request.output)
-            asked = Asked(start.shape.name, data.task.name, data.source, request.hardware.plan, settings)
+            asked = Asked(
+                request.model or start.shape.name, data.task.name, data.source, request.hardware.plan, settings
+            )
             open_run(request.output, asked, resume=request.resume, overwrite=request.overwrite)
     state.wait_for_everyone()
     limit = {"train": settings.limit}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from codesign.errors import InputError
-from codesign.files import read_json, to_json, write_text
+from codesign.files import read_json, to_json, umask, write_text
 from codesign.planning import PlanDocument
 from codesign.pruning.settings import Settings
 
@@ -107,7 +107,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         fill(temporary)
-        temporary.chmod(0o777 & ~_umask())
+        temporary.chmod(0o777 & ~umask())
         if path.exists():
             shutil.rmtree(path)
         temporary.rename(path)
@@ -121,21 +121,16 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
 
 def is_disk_error(error: BaseException) -> bool:
     """Whether an error is of the disk: safetensors and torch wrap it in errors of their own."""
-    return isinstance(error, OSError) or any(mark in str(error) for mark in _DISK_MARKS)
+    return getattr(error, "errno", None) in _DISK_ERRORS or any(mark in str(error) for mark in _DISK_MARKS)
 
 
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
 _DISK_MARKS = ("I/O error", "No space left", "File too large", "PytorchStreamWriter failed", "unexpected pos")
 
 
 def disk_reason(error: BaseException) -> str:
     """What the disk said, in one line."""
     return (getattr(error, "strerror", None) or str(error)).splitlines()[0]
-
-
-def _umask() -> int:
-    umask = os.umask(0)
-    os.umask(umask)
-    return umask
 
 
 def _plain(content: Any) -> Any:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
+from codesign.hardware.accelerator import block_grid
 from codesign.pruning.budget import Hardware
 from codesign.pruning.distillation import Distillation
 from codesign.pruning.encoder import Matrices
@@ -25,10 +26,7 @@ from codesign.pruning.importance import (
 from codesign.pruning.run import Run
 from codesign.pruning.selection import Masks, Rules, select
 from codesign.pruning.settings import Importance, Settings
-from codesign.pruning.sparsity import (
-    apply_masks,
-    round_density,
-)
+from codesign.pruning.sparsity import apply_masks, round_density
 
 HIDDEN_SHARE = 1 / 30
 """Weight of the hidden states in the importance, in parts of their weight in training. Training needs them to learn
@@ -39,10 +37,8 @@ training (dense accuracy 79.7): 76.0 with equal weights, 78.7 with this one."""
 def everything(hardware: Hardware) -> Masks:
     """Masks that keep all blocks."""
     return {
-        layer.name: torch.ones(
-            -(-layer.out_features // hardware.block[0]), -(-layer.in_features // hardware.block[1]), dtype=torch.bool
-        )
-        for layer in hardware.plan.layers
+        name: torch.ones(block_grid(matrix, *hardware.block), dtype=torch.bool)
+        for name, matrix in hardware.matrices.items()
     }
 
 

@@ -1,4 +1,4 @@
-"""Everything about a pruning run that is a choice, with defaults that were measured (docs/results/pruning.md)."""
+"""Everything about a pruning run that is a choice; docs/results/pruning.md has what the defaults give."""
 
 from __future__ import annotations
 
@@ -23,6 +23,10 @@ class Importance(StrEnum):
 
     SECOND_ORDER = "second-order"  # the loss their removal costs, the other weights making up for them
     NORM = "norm"  # ‖W_g‖₂, as in the paper
+
+
+DENSE_EPOCHS = 3.0
+"""Dense fine-tuning of a model that does not come fine-tuned."""
 
 
 @dataclass(frozen=True)
@@ -110,4 +114,4 @@ EMBEDDED: dict[str, Any] = {
     "learning_rate": 1e-3,
     "batch_size": 64,
 }
-"""What is different for the embedded default: a model trained from nothing, in about two minutes."""
+"""What is different for the embedded default: a model trained from nothing, in a minute or two."""

@@ -131,6 +131,11 @@ def steps_per_epoch(sentences: int, batch_size: int, processes: int = 1) -> int:
     return math.ceil(math.ceil(sentences / processes) / batch_size)
 
 
+def phase_steps(phase: Phase, sentences: int, processes: int = 1) -> int:
+    """Optimiser steps of a phase."""
+    return math.ceil(phase.epochs * steps_per_epoch(sentences, phase.batch_size, processes))
+
+
 def learning_rates(phase: Phase, steps: int) -> list[float]:
     """The learning rate of each step, as transformers' linear schedule has it."""
     warm = warmup_steps(steps)
@@ -270,7 +275,7 @@ def make_trainer(
     metric = task.metrics[0].value
     stopping = phase.patience > 0
     processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
-    steps = math.ceil(phase.epochs * steps_per_epoch(len(train), phase.batch_size, processes))
+    steps = phase_steps(phase, len(train), processes)
     by_steps = phase.save_steps is not None and not stopping
     arguments = TrainingArguments(
         output_dir=str(folder),
