@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -177,3 +179,54 @@ def to_yaml(content: object) -> str:
     """YAML as every command of the project writes it: block style, keys in given order."""
     text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
     return text
+
+
+def check_writable(output: Path) -> None:
+    """Find out before hours of work whether the results can be written.
+
+    Raises:
+        InputError: The folder cannot be made or written.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}", file=output) from None
+
+
+def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
+    """Make a folder whole or not at all: filled under a temporary name, then renamed over what was there.
+
+    Raises:
+        InputError: It cannot be written, or the disk is full.
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        fill(temporary)
+        temporary.chmod(0o777 & ~umask())
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.rename(path)
+    except BaseException as error:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+        if is_disk_error(error):
+            raise InputError(f"cannot be written: {disk_reason(error)}", file=path) from None
+        raise
+
+
+def is_disk_error(error: BaseException) -> bool:
+    """Whether an error is of the disk: safetensors and torch wrap it in errors of their own."""
+    return getattr(error, "errno", None) in _DISK_ERRORS or any(mark in str(error) for mark in _DISK_MARKS)
+
+
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM)
+_DISK_MARKS = ("I/O error", "No space left", "File too large", "PytorchStreamWriter failed", "unexpected pos")
+
+
+def disk_reason(error: BaseException) -> str:
+    """What the disk said, in one line."""
+    return (getattr(error, "strerror", None) or str(error)).splitlines()[0]

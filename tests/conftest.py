@@ -37,6 +37,7 @@ def codesign(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
     def run(*arguments: object) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["codesign", *map(str, arguments)])
+        capsys.readouterr()  # what the test's own preparations printed is not the command's
         with pytest.raises(SystemExit) as caught:
             main()
         captured = capsys.readouterr()

@@ -39,12 +39,12 @@ def test_the_example_works(codesign: Run, command: str, tmp_path: Path, monkeypa
     assert codesign(*shlex.split(example[1])).code == 0
 
 
-@pytest.mark.parametrize("command", ["quantize", "gen-hls", "report"])
+@pytest.mark.parametrize("command", ["gen-hls", "report"])
 def test_what_is_not_there_yet_says_so(codesign: Run, command: str) -> None:
     told = codesign(command, "--board", "zcu104", "anything")
     assert told.code == 2
     assert told.err.splitlines() == [
-        f"codesign: 'codesign {command}' is not in this version yet: the pipeline reaches 'codesign prune'"
+        f"codesign: 'codesign {command}' is not in this version yet: the pipeline reaches 'codesign quantize'"
     ]
 
 

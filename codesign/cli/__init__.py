@@ -9,7 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from codesign import __version__
-from codesign.cli import boards, later, plan, prune
+from codesign.cli import boards, later, plan, prune, quantize
 from codesign.errors import InputError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command("boards")(boards.boards)
 app.command("plan")(plan.plan)
 app.command("prune")(prune.prune)
+app.command("quantize")(quantize.quantize)
 later.register(app)
 
 

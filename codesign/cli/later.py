@@ -6,14 +6,10 @@ import typer
 
 from codesign.errors import InputError
 
-REACH = "codesign prune"
+REACH = "codesign quantize"
 """The last step of the pipeline that this version has."""
 
 _COMMANDS = {
-    "quantize": (
-        "Turn a pruned model into a design folder: integers, packed blocks, ROM images.",
-        "codesign quantize build/prune -o build/design",
-    ),
     "gen-hls": ("Write a Vitis HLS project from a design folder.", "codesign gen-hls build/design -o build/hls"),
     "report": ("Make one HTML page of everything known of a design.", "codesign report build/design"),
 }

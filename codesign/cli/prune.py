@@ -143,6 +143,14 @@ def prune(
     save_steps: Annotated[
         int | None, _setting("save_steps", "Steps between checkpoints.", _RUN, "every epoch")
     ] = None,
+    quantize: Annotated[
+        bool,
+        typer.Option(
+            "--quantize/--no-quantize",
+            help="Whether to make the design folder (OUTPUT_DIR/design) at the end, as codesign quantize does.",
+            rich_help_panel=_RUN,
+        ),
+    ] = True,
     keep_work: Annotated[
         bool, typer.Option("--keep-work", help="Leave the phases' checkpoints when done.", rich_help_panel=_RUN)
     ] = False,
@@ -151,7 +159,8 @@ def prune(
 
     Plans the array first (or reads --plan), fine-tunes the model, makes whole blocks of its weights vanish until the
     budget is met (default: 2× compression), retrains what is left, and writes checkpoint, masks, plan.yaml,
-    metrics.json and blocks.png. A killed run goes on with the same command and --resume. Several processes:
+    metrics.json and blocks.png, then the integer design (design/, see codesign quantize --help). A killed run goes on
+    with the same command and --resume. Several processes:
     accelerate launch --multi_gpu --num_processes 2 -m codesign prune … (on CPUs too).
 
     With neither --model nor --task: a small BERT made and trained here, offline, in a minute or two.
@@ -254,6 +263,21 @@ def prune(
     )
     if main_process:
         for part in prune_text(outcome, output_dir):
+            console().print(part, highlight=False, soft_wrap=True)
+    if quantize and outcome.processes > 1:
+        if main_process:
+            console().print(f"next: codesign quantize {output_dir}", highlight=False, soft_wrap=True)
+    elif quantize:
+        from codesign.quantisation.quantise import Choices
+        from codesign.quantisation.quantise import Request as QuantiseRequest
+        from codesign.quantisation.quantise import quantise as run_quantise
+        from codesign.report.quantise_text import quantise_text
+
+        choices = Choices(batch_size=checked.batch_size, precision=checked.precision, seed=checked.seed)
+        design = output_dir / "design"
+        console().print("", "quantising", sep="\n", highlight=False)
+        made = run_quantise(QuantiseRequest(output_dir, loaded, design, data_dir, choices))
+        for part in quantise_text(made, design):
             console().print(part, highlight=False, soft_wrap=True)
 
 

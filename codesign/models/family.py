@@ -22,6 +22,8 @@ class Family:
         hidden, layers, ffn, heads: Names of the config fields that hold these sizes.
         layer: Module path of one encoder layer below the base model, with ``{}`` for its number.
         query, key, value, attention_output, ffn_in, ffn_out: Module paths of its matrices below that.
+        attention_norm, ffn_norm: Module paths of its LayerNorms, after attention and after the feed-forward part.
+        activation: Name of the config field with the feed-forward activation.
     """
 
     model_type: str
@@ -36,6 +38,9 @@ class Family:
     attention_output: str
     ffn_in: str
     ffn_out: str
+    attention_norm: str
+    ffn_norm: str
+    activation: str
 
 
 @cache

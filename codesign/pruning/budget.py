@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 
 from codesign.boards import Board
-from codesign.hardware.accelerator import SparseMatrix, sparse_matrix
+from codesign.hardware.accelerator import SparseMatrix, block_grid, sparse_matrix
 from codesign.hardware.cycles import block_cycles, fetch_cycles, token_groups
 from codesign.hardware.predict import Design, predict
 from codesign.hardware.resources import usable_resources
@@ -77,6 +77,14 @@ class Hardware:
         ]
         tokens = self.plan.tokens
         return predict(self.plan.accelerator, self.board, sparse, tokens * self.plan.batch, tokens)
+
+    @cached_property
+    def dense_design(self) -> Design:
+        """What is predicted of the model with nothing pruned, on the same array."""
+        rows, cols = self.block
+        return self.design(
+            {n: torch.ones(block_grid(m, rows, cols), dtype=torch.bool) for n, m in self.matrices.items()}
+        )
 
     def kept_weights(self, masks: Masks) -> int:
         """Weights in kept blocks, padding not counted."""

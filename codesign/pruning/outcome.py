@@ -19,21 +19,20 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codesign import __version__
 from codesign.errors import InputError
-from codesign.files import to_json, to_yaml
+from codesign.files import disk_reason, is_disk_error, to_json, to_yaml
 from codesign.hardware.predict import Design
 from codesign.pruning.budget import Hardware
 from codesign.pruning.encoder import Matrices
-from codesign.pruning.record import RECORD, WORK, disk_reason, is_disk_error
+from codesign.pruning.record import RECORD, WORK
 from codesign.pruning.selection import Masks
 from codesign.pruning.settings import Settings
 from codesign.report.block_map import block_map
+from codesign.tasks.evaluate import Scores
 from codesign.tasks.task import Task
 
 FORMAT = "codesign-metrics-1"
 MASKS = "masks.safetensors"
 _PACKAGES = ("torch", "transformers", "accelerate", "datasets", "numpy")
-
-Scores = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Outcome:
     @cached_property
     def dense_design(self) -> Design:
         """What is predicted of the dense model on the same array."""
-        return self.hardware.design({name: torch.ones_like(mask) for name, mask in self.masks.items()})
+        return self.hardware.dense_design
 
     @property
     def headline(self) -> tuple[str, float, float]:

@@ -16,9 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel, set_seed
 
-from codesign.files import to_json
+from codesign.files import to_json, write_folder
 from codesign.pruning.distillation import Distillation
-from codesign.pruning.record import write_folder
 from codesign.pruning.regulariser import GroupLasso, strengths
 from codesign.pruning.rounds import choose_masks, everything, goal_density, norms, prune_round
 from codesign.pruning.run import Run

@@ -7,31 +7,23 @@ import time
 import torch
 from accelerate import PartialState
 from datasets import disable_progress_bars
-from torch.utils.data import DataLoader
+from torch import Tensor
 from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from codesign.errors import InputError
+from codesign.files import check_writable, disk_reason, is_disk_error
 from codesign.planning import PlanDocument
 from codesign.pruning.model import Classifier, load_classifier, make_embedded
 from codesign.pruning.outcome import Outcome, write_outcome
 from codesign.pruning.phases import cut_once, fine_tune, phase_seconds, retrain, sparsify
-from codesign.pruning.record import (
-    WORK,
-    Asked,
-    check_writable,
-    disk_reason,
-    is_disk_error,
-    open_run,
-)
+from codesign.pruning.record import WORK, Asked, open_run
 from codesign.pruning.run import Request, Run
 from codesign.pruning.settings import Method
 from codesign.pruning.training import use_bf16
-from codesign.tasks.agreement import AGREEMENT, agreement_splits
-from codesign.tasks.data import TaskData, load_data, tokenised
-from codesign.tasks.metrics import score
-
-EMBEDDED_SOURCE = "made by codesign"
+from codesign.tasks.agreement import AGREEMENT, agreement_data
+from codesign.tasks.data import load_data, tokenised
+from codesign.tasks.evaluate import Scores, evaluate, scores_text
 
 
 def prune(request: Request) -> Outcome:
@@ -64,7 +56,7 @@ def _prune(request: Request, state: PartialState) -> Outcome:
     transformers_logging.disable_progress_bar()
     disable_progress_bars()
     data = (
-        TaskData(AGREEMENT, EMBEDDED_SOURCE, agreement_splits(seed=settings.seed))
+        agreement_data(settings.seed)
         if request.model is None
         else load_data(request.task or AGREEMENT, request.data_dir)
     )
@@ -92,7 +84,7 @@ def _prune(request: Request, state: PartialState) -> Outcome:
 
     dense = fine_tune(run)
     dense_scores = _evaluate(run, dense)
-    run.say(f"dense: {_scores_text(dense_scores)}")
+    run.say(f"dense: {scores_text(dense_scores)}")
     if settings.method is Method.MAGNITUDE:
         # Nothing to train before the one cut: all epochs go to retraining.
         pruned, masks = cut_once(run, dense)
@@ -100,7 +92,7 @@ def _prune(request: Request, state: PartialState) -> Outcome:
         pruned, masks = sparsify(run, dense)
     pruned = retrain(run, dense, pruned, masks)
     pruned_scores = _evaluate(run, pruned)
-    run.say(f"pruned: {_scores_text(pruned_scores)}")
+    run.say(f"pruned: {scores_text(pruned_scores)}")
 
     outcome = Outcome(
         hardware=request.hardware,
@@ -136,30 +128,17 @@ def _check_plan(plan: PlanDocument, start: Classifier) -> None:
             )
 
 
-def _scores_text(scores: dict[str, dict[str, float]]) -> str:
-    parts = []
-    for split, values in scores.items():
-        where = "" if len(scores) == 1 else f" ({split})"
-        parts += [f"{metric} {value:.2f}{where}" for metric, value in values.items()]
-    return ", ".join(parts)
-
-
-def _evaluate(run: Run, model: PreTrainedModel) -> dict[str, dict[str, float]]:
-    """Every metric on every evaluation split, in float32, by each process for itself.
+def _evaluate(run: Run, model: PreTrainedModel) -> Scores:
+    """Scores of a model, by each process for itself.
 
     Not by the Trainer: once one of them has trained in bfloat16, all later ones of the process evaluate in it.
     """
-    model.to(run.state.device).eval()
-    scores = {}
-    for split in run.data.task.evaluation:
-        dataset = run.datasets[split]
-        # Like lengths together, for less padding; order is of no account to the metrics.
-        order = torch.tensor([len(ids) for ids in dataset["input_ids"]]).argsort(stable=True).tolist()
-        logits, labels = [], []
-        for batch in DataLoader(dataset.select(order), batch_size=64, collate_fn=run.collator):
-            inputs = {name: tensor.to(run.state.device) for name, tensor in batch.items() if name != "labels"}
-            with torch.no_grad():
-                logits.append(model(**inputs).logits.float().cpu())
-            labels.append(batch["labels"])
-        scores[split] = score(run.data.task, torch.cat(logits).numpy(), torch.cat(labels).numpy())
-    return scores
+    device = run.state.device
+    model.to(device).eval()
+
+    def logits(batch: dict[str, Tensor]) -> Tensor:
+        inputs = {name: tensor.to(device) for name, tensor in batch.items()}
+        found: Tensor = model(**inputs).logits
+        return found
+
+    return evaluate(logits, run.data.task, run.datasets, run.collator)

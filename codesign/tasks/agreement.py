@@ -14,9 +14,12 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+from codesign.tasks.data import TaskData
 from codesign.tasks.files import Split
 from codesign.tasks.task import Metric, Task
 
+EMBEDDED_SOURCE = "made by codesign"
+"""Where the embedded task's data comes from, as results name it."""
 AGREEMENT = Task("agreement", ("singular", "plural"), (Metric.ACCURACY,), False, ())
 
 _THINGS = (
@@ -104,3 +107,8 @@ def agreement_splits(train: int = 8000, validation: int = 1000, seed: int = 0) -
         name: Split(tuple((text,) for text, _ in part), tuple(label for _, label in part))
         for name, part in (("train", rows[:train]), ("validation", rows[train:]))
     }
+
+
+def agreement_data(seed: int) -> TaskData:
+    """The embedded task with its sentences, as ``load_data`` gives other tasks."""
+    return TaskData(AGREEMENT, EMBEDDED_SOURCE, agreement_splits(seed=seed))

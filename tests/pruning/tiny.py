@@ -65,7 +65,8 @@ def arguments(model: Path, output: Path, *more: object) -> list[str]:
     given = ["--board", "zcu104", "--model", model, "--task", "sst2", "--data-dir", model.parent / "data", *planned]
     given += ["--batch-size", 16, "--calibration", 64, "--precision", "fp32"]
     given += ["--dense-epochs", 1, "--sparse-epochs", 1, "--retrain-epochs", 1, "--learning-rate", 1e-3]
-    return ["prune", *map(str, given), "-o", str(output), *map(str, more)]
+    ends = [] if "--quantize" in more else ["--no-quantize"]
+    return ["prune", *map(str, given), "-o", str(output), *ends, *map(str, more)]
 
 
 if __name__ == "__main__":

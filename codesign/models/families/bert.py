@@ -15,4 +15,7 @@ FAMILY = Family(
     attention_output="attention.output.dense",
     ffn_in="intermediate.dense",
     ffn_out="output.dense",
+    attention_norm="attention.output.LayerNorm",
+    ffn_norm="output.LayerNorm",
+    activation="hidden_act",
 )

@@ -15,4 +15,7 @@ FAMILY = Family(
     attention_output="attention.out_lin",
     ffn_in="ffn.lin1",
     ffn_out="ffn.lin2",
+    attention_norm="sa_layer_norm",
+    ffn_norm="output_layer_norm",
+    activation="activation",
 )

@@ -1,0 +1,86 @@
+"""``codesign quantize``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from codesign.errors import InputError
+
+
+def quantize(
+    run: Annotated[Path, typer.Argument(help="Folder that codesign prune wrote.", show_default=False)],
+    output_dir: Annotated[
+        Path | None,
+        typer.Option("--output-dir", "-o", help="Design folder to write.", show_default="RUN/design"),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder with the task's files.", show_default="where they were when pruning"),
+    ] = None,
+    board: Annotated[
+        str | None,
+        typer.Option(
+            "--board", "-b", help="Board name or YAML file, the plan's.", show_default="the plan's, by name"
+        ),
+    ] = None,
+    weight_bits: Annotated[
+        int | None, typer.Option(help="8, or 4 with a short fine-tuning.", show_default="the plan's")
+    ] = None,
+    ranges: Annotated[str, typer.Option(help="How activation ranges are chosen: max, percentile or mse.")] = "mse",
+    calibration: Annotated[int, typer.Option(help="Training sentences that they are chosen on.")] = 512,
+    epochs: Annotated[
+        float | None,
+        typer.Option(help="Fine-tuning with rounded weights.", show_default="3 with 4 bits, 0 with 8"),
+    ] = None,
+    learning_rate: Annotated[float, typer.Option(help="Of that fine-tuning.")] = 5e-5,
+    batch_size: Annotated[int, typer.Option(help="Sentences per step of that fine-tuning.")] = 32,
+    precision: Annotated[str, typer.Option(help="Of that fine-tuning: auto, bf16 or fp32.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of everything drawn.")] = 0,
+) -> None:
+    """Make a pruned model integer and write its design folder: all that the hardware needs.
+
+    Chooses the scales on training sentences, folds them into integer constants, scores the integer model, packs the
+    kept blocks, and writes design.yaml, weights.safetensors and the memory images. codesign prune does this at its
+    end; this command does it again with other choices. A killed fine-tuning goes on with the same command.
+
+    Example:
+
+        codesign quantize build/prune --ranges max -o build/design
+    """
+    # Nothing heavy before what was given has been looked at.
+    from codesign.boards import load_board
+    from codesign.planning import load_plan
+    from codesign.report.console import console
+    from codesign.report.quantise_text import quantise_text
+
+    if not run.is_dir():
+        raise InputError(
+            "no such folder", file=run, accepted="the folder of a finished run, as codesign prune writes it"
+        )
+    plan = load_plan(run)
+    loaded = load_board(board or plan.board)
+    if loaded.name != plan.board:
+        raise InputError("the plan is for another board", field="--board", value=loaded.name, accepted=plan.board)
+
+    from codesign.quantisation.quantise import Choices, Request, quantise
+    from codesign.quantisation.ranges import RangeChoice
+
+    if ranges not in list(RangeChoice):
+        raise InputError("not accepted", field="--ranges", value=ranges, accepted=", ".join(RangeChoice))
+    choices = Choices(
+        weight_bits=weight_bits,
+        ranges=RangeChoice(ranges),
+        calibration=calibration,
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        precision=precision,
+        seed=seed,
+    )
+    output = output_dir or run / "design"
+    outcome = quantise(Request(run, loaded, output, data_dir, choices))
+    for part in quantise_text(outcome, output):
+        console().print(part, highlight=False, soft_wrap=True)

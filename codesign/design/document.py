@@ -1,0 +1,84 @@
+"""design.yaml: what a design is, as data."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.hardware.resources import Resources
+from codesign.models import EncoderShape
+
+FORMAT = "codesign-design-1"
+DESIGN = "design.yaml"
+WEIGHTS = "weights.safetensors"
+IMAGES = "images"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DesignLayer(_Strict):
+    """One matrix of the encoder.
+
+    ``key`` is the prefix of its constants in weights.safetensors; ``activation`` whether a table follows it.
+    """
+
+    name: str
+    key: str
+    out_features: int
+    in_features: int
+    blocks: int
+    nonzero_blocks: int
+    predicted_cycles: int
+    weight_memory: WeightMemory
+    activation: bool
+
+
+class DesignPrediction(_Strict):
+    """What the hardware model says: cycles and latency of a batch, resources in the units of the board files."""
+
+    cycles: int
+    dense_cycles: int
+    latency_ms: float
+    resources: Resources
+
+
+class Quantisation(_Strict):
+    """How the integers were chosen.
+
+    Attributes:
+        ranges: How activation ranges were chosen: max, percentile or mse.
+        calibration: Sentences that they were chosen on.
+        trained_epochs: Epochs of quantisation-aware fine-tuning; 0 for none.
+        layer_noise_db: Signal to quantisation noise of each layer's output, errors of earlier layers included.
+        matrix_noise_db: Of each matrix's result on float inputs.
+    """
+
+    ranges: str
+    calibration: int
+    trained_epochs: float
+    layer_noise_db: tuple[float, ...]
+    matrix_noise_db: dict[str, float]
+
+
+class DesignDocument(_Strict):
+    """All of design.yaml; ``files`` has the SHA-256 of the other files; images have theirs in the manifest."""
+
+    format: Literal["codesign-design-1"]
+    codesign: str
+    seed: int
+    board: str
+    part: str
+    model: str
+    shape: EncoderShape
+    task: str
+    tokens: int
+    batch: int
+    accelerator: Accelerator
+    layers: tuple[DesignLayer, ...]
+    predicted: DesignPrediction
+    quantisation: Quantisation
+    files: dict[str, str]

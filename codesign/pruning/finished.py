@@ -1,0 +1,91 @@
+"""A finished pruning run, read back from its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from codesign.errors import InputError
+from codesign.files import read_json
+from codesign.planning import PlanDocument, load_plan
+from codesign.pruning.encoder import encoder_matrices
+from codesign.pruning.groups import group_norms
+from codesign.pruning.model import Classifier, load_classifier
+from codesign.pruning.outcome import FORMAT, MASKS
+from codesign.pruning.selection import Masks
+from codesign.tasks.agreement import AGREEMENT, EMBEDDED_SOURCE, agreement_data
+from codesign.tasks.data import HUB, TaskData, load_data
+from codesign.tasks.task import find_task
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a pruning run left.
+
+    Attributes:
+        folder: Where it is.
+        metrics: metrics.json.
+        plan: plan.yaml.
+        masks: Kept blocks by matrix.
+        start: The pruned model with its tokenizer.
+        data: The task with its sentences.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+    plan: PlanDocument
+    masks: Masks
+    start: Classifier
+    data: TaskData
+
+
+def read_run(folder: Path, data_dir: Path | None = None) -> FinishedRun:
+    """A run from its folder.
+
+    Args:
+        folder: What ``codesign prune`` wrote.
+        data_dir: Where the task's files are now; default: where they were.
+
+    Raises:
+        InputError: The folder is no finished run, a file of it is missing, damaged or does not fit the others, or the
+            data is not to be had.
+    """
+    path = folder / "metrics.json"
+    if not path.is_file():
+        raise InputError(
+            "no metrics.json here", file=folder, accepted="the folder of a finished run, as codesign prune writes it"
+        )
+    metrics = read_json(path)
+    if not isinstance(metrics, dict) or metrics.get("format") != FORMAT:
+        found = metrics.get("format") if isinstance(metrics, dict) else None
+        raise InputError("results of another format version", file=path, field="format", value=found, accepted=FORMAT)
+    plan = load_plan(folder)
+    name, source = str(metrics.get("task")), str(metrics.get("data"))
+    if name == AGREEMENT.name and source == EMBEDDED_SOURCE:
+        data = agreement_data(int(metrics["seed"]))
+    else:
+        local = data_dir or (None if source == HUB else Path(source))
+        data = load_data(find_task(name), local)
+    start = load_classifier(folder, data.task, plan.tokens, int(metrics["seed"]))
+    if not start.fine_tuned:
+        raise InputError("the model has no classification head of the task's size", file=folder, value=name)
+    return FinishedRun(folder, metrics, plan, _masks(folder / MASKS, plan, start), start, data)
+
+
+def _masks(path: Path, plan: PlanDocument, start: Classifier) -> Masks:
+    try:
+        masks = {name: mask.bool() for name, mask in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"cannot be read: {reason}", file=path) from None
+    for name, module in encoder_matrices(start.model, start.shape).items():
+        norms = group_norms(module.weight.detach(), plan.accelerator.block)
+        if name not in masks or masks[name].shape != norms.shape:
+            raise InputError("no mask of this matrix in the plan's blocks", file=path, field=name)
+        if (norms[~masks[name]] > 0).any():
+            raise InputError("the model has weights in pruned blocks", file=path, field=name)
+    return masks

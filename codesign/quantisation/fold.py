@@ -1,0 +1,207 @@
+"""From a float model and its grids to the integer model: every scale is folded into a constant."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from codesign.errors import InputError
+from codesign.models import EncoderShape
+from codesign.numerics import BIAS_BITS, MULTIPLIER_BITS, fixed_point, largest_weight, saturate
+from codesign.quantisation.encoder import Activation, Attention, Encoder, Layer, Linear, Norm
+from codesign.quantisation.grids import (
+    LARGEST,
+    MATRICES,
+    Grid,
+    LayerGrids,
+    activation_of,
+    decibels,
+    table_grids,
+    weight_of,
+)
+from codesign.quantisation.observe import Observed, layer_modules
+from codesign.quantisation.operations import EXP_STEPS, NORMAL_BITS, ratio_constants
+from codesign.quantisation.ranges import Tables, quantise_weight, quantised
+
+_GAIN_LIMIT = (1 << 16) - 1
+"""Of LayerNorm's gains: 17 bits signed."""
+_SUM_LIMIT = 1 << 16
+"""What the largest possible residual sum comes to."""
+
+
+@dataclass(frozen=True)
+class Quantised:
+    """The integer model with the scales that lead in and out.
+
+    Attributes:
+        encoder: The integer model.
+        scales: Per feature, of the embedding's output and of each layer's output.
+        noise: Signal to quantisation noise in dB of every matrix's result, its inputs from float, by its name.
+    """
+
+    encoder: Encoder
+    scales: tuple[Tensor, ...]
+    noise: dict[str, float]
+
+
+def fold(
+    model: PreTrainedModel,
+    shape: EncoderShape,
+    grids: tuple[Sequence[LayerGrids], Grid],
+    observed: Sequence[dict[str, Observed]],
+    weight_bits: int,
+    row_scales: Mapping[str, Tensor] | None = None,
+    *,
+    correct: bool = True,
+) -> Quantised:
+    """The integer model of a float one.
+
+    Args:
+        model: Float classifier.
+        shape: Its encoder.
+        grids: Of ``choose_grids``.
+        observed: Of ``observe``: what biases are corrected on.
+        weight_bits: 8 or 4.
+        row_scales: Scale of every row of a matrix, by its name, where training has settled them; default: by error.
+        correct: Whether biases make up for the mean error that quantisation leaves on the observed sentences.
+
+    Raises:
+        InputError: The model cannot be put into the contract's integers: an unknown activation, or constants out of
+            range.
+    """
+    activation = activation_of(model, shape)
+    names = [matrix.name for matrix in shape.matrices()]
+    layers: list[Layer] = []
+    noise: dict[str, float] = {}
+    ends = [*(grid.state for grid in grids[0][1:]), grids[1]]
+    try:
+        for number, (taps, modules, grid) in enumerate(
+            zip(observed, layer_modules(model, shape), grids[0], strict=True)
+        ):
+            samples = {
+                "query": taps["input"].sample,
+                "key": taps["input"].sample,
+                "value": taps["input"].sample,
+                "attention_output": taps["context"].sample,
+                "ffn_in": taps["middle"].sample,
+                "ffn_out": activation(taps["ffn_in"].sample),
+            }
+            made: dict[str, Linear] = {}
+            for part, name in zip(MATRICES, names[len(MATRICES) * number :], strict=False):
+                rows = row_scales[name] if row_scales else None
+                made[part], noise[name] = _linear(
+                    modules[part], samples[part], taps[part].sample, *grid.of(part), weight_bits, rows, correct
+                )
+            layers.append(
+                Layer(
+                    **made,
+                    attention=_attention(grid, shape.heads),
+                    attention_norm=_norm(modules["attention_norm"], grid.state, grid.attended, grid.middle),
+                    activation=_activation(grid.tables, activation),
+                    ffn_norm=_norm(modules["ffn_norm"], grid.middle, grid.fed, ends[number]),
+                )
+            )
+    except ValueError as error:
+        raise InputError(f"cannot be made integer: {error}", file=shape.name) from None
+    return Quantised(Encoder(tuple(layers)), (grids[0][0].state.scale, *(end.scale for end in ends)), noise)
+
+
+def _linear(
+    module: nn.Module,
+    sample: Tensor,
+    product: Tensor,
+    given: Grid,
+    wanted: Grid,
+    weight_bits: int,
+    row_scale: Tensor | None,
+    correct: bool,
+) -> tuple[Linear, float]:
+    """A matrix, and the noise of its result in dB.
+
+    Args:
+        module: The float layer.
+        sample: Float inputs, tokens × K.
+        product: Its float results on them, tokens × N.
+        given: Of the inputs.
+        wanted: Of the results.
+        weight_bits: 8 or 4.
+        row_scale: N, or by error.
+        correct: The bias, by the mean error.
+    """
+    assert isinstance(module, nn.Linear)
+    weight, limit = weight_of(module) * given.scale, largest_weight(weight_bits)
+    bias = module.bias.detach().float() if module.bias is not None else weight.new_zeros(len(weight))
+    if row_scale is None:
+        _, row_scale = quantise_weight(weight, weight_bits, searched=weight_bits < 8)
+    # A row of few or no weights must still hold its bias in int32; 2^30 leaves room for zeros and correction.
+    room = 1 << (BIAS_BITS - 2)
+    scale = torch.maximum(row_scale, torch.maximum(bias.abs(), wanted.scale.expand_as(bias)) / room)
+    integers = quantised(weight, scale[:, None], limit)
+    found = (given.integers(sample) - given.zero) @ integers.T * scale + bias
+    error = product - found
+    if correct:
+        bias = bias + error.mean(0)
+        error = error - error.mean(0)
+    # Zeros of both grids go into the bias: Σ w·(x − z) = Σ w·x − z·Σ w.
+    zeros = integers.double() @ given.zero.double().expand(integers.shape[1])
+    total = (bias.double() + wanted.zero * wanted.scale.double()) / scale - zeros
+    multiplier, shift = _fixed_point((scale.double() / wanted.scale.double()).expand_as(total))
+    made = Linear(integers.long(), saturate(total.round().long(), BIAS_BITS), multiplier, shift)
+    return made, decibels(product, error)
+
+
+def _attention(grid: LayerGrids, heads: int) -> Attention:
+    width = len(grid.query.scale) // heads
+    query, key = (side.scale.unflatten(0, (heads, width))[:, 0].double() for side in (grid.query, grid.key))
+    # Scores are in units of both scales / √d; the table's steps are 1/128 of an octave.
+    multiplier, shift = _fixed_point(query * key / math.sqrt(width) * math.log2(math.e) * EXP_STEPS)
+    ratio = float((grid.value.scale / grid.context.scale).mean())  # the same for every feature
+    numerator, mean_shift = (torch.from_numpy(part) for part in ratio_constants(np.full(heads, ratio)))
+    return Attention(multiplier, shift, numerator, mean_shift)
+
+
+def _activation(tables: Tables, activation: Callable[[Tensor], Tensor]) -> Activation:
+    """The two tables: for each integer input the integer result."""
+    steps = torch.arange(-LARGEST - 1, LARGEST + 1).clamp(min=-LARGEST)
+    rows = []
+    for number in (0, 1):
+        before, after = table_grids(tables, torch.tensor([number]))
+        rows.append(after.integers(activation((steps - before.zero) * before.scale)).long())
+    return Activation(torch.stack(rows), tables.wide.long())
+
+
+def _norm(module: nn.Module, residual: Grid, added: Grid, wanted: Grid) -> Norm:
+    """The LayerNorm of the sum of two grids to a third."""
+    assert isinstance(module, nn.LayerNorm)
+    features = module.normalized_shape[0]
+    # No sum can be larger than this, so none is ever cut.
+    unit = float((LARGEST * (residual.scale + added.scale)).max()) / _SUM_LIMIT
+    sum_shift = _shift(float(torch.maximum(residual.scale, added.scale).max()) / unit, (1 << MULTIPLIER_BITS) - 1)
+    scale = wanted.scale.double()
+    gain = module.weight.detach().double() * math.sqrt(features) * 2.0**-NORMAL_BITS / scale
+    shift = _shift(float(gain.abs().max()), _GAIN_LIMIT)
+    return Norm(
+        residual_gain=(residual.scale.double() / unit * 2.0**sum_shift).round().long(),
+        added_gain=(added.scale.double() / unit * 2.0**sum_shift).round().long(),
+        sum_shift=torch.tensor(sum_shift),
+        gain=(gain * 2.0**shift).round().long(),
+        offset=(module.bias.detach().double() / scale * 2.0**shift).round().long(),
+        shift=torch.tensor(shift),
+        epsilon=torch.tensor(round(features * module.eps / unit**2)),
+    )
+
+
+def _shift(largest: float, limit: int) -> int:
+    """The most places by which a factor may be scaled up without passing a limit: 1 … 31."""
+    return min(max(math.floor(math.log2(limit / max(largest, 1e-12))), 1), 31)
+
+
+def _fixed_point(factor: Tensor) -> tuple[Tensor, Tensor]:
+    multiplier, shift = fixed_point(factor.double().numpy())
+    return torch.from_numpy(multiplier), torch.from_numpy(shift)

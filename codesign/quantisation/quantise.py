@@ -1,0 +1,350 @@
+"""The quantise step: from a finished pruning run to a design folder."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import disable_progress_bars
+from safetensors.numpy import save
+from torch import Tensor
+from transformers import DataCollatorWithPadding
+from transformers.utils import logging as transformers_logging
+
+from codesign import __version__
+from codesign.boards import Board
+from codesign.design.document import (
+    DESIGN,
+    FORMAT,
+    IMAGES,
+    WEIGHTS,
+    DesignDocument,
+    DesignLayer,
+    DesignPrediction,
+    Quantisation,
+)
+from codesign.design.folder import Design, file_hash, pack_constants
+from codesign.errors import InputError
+from codesign.files import check_writable, disk_reason, is_disk_error, to_json, to_yaml, write_folder, write_text
+from codesign.hardware.plan import make_plan
+from codesign.hardware.predict import Design as Predicted
+from codesign.hardware.work import Budget, BudgetKind, Work
+from codesign.packing.blocks import pack
+from codesign.packing.images import Manifest, make_images, write_images
+from codesign.planning import PlanDocument, plan_document
+from codesign.pruning.budget import Hardware
+from codesign.pruning.finished import FinishedRun, read_run
+from codesign.pruning.training import PADDING, Phase, use_bf16
+from codesign.quantisation.classifier import IntegerClassifier
+from codesign.quantisation.encoder import constants, stored
+from codesign.quantisation.fold import Quantised, fold
+from codesign.quantisation.grids import MATRICES, choose_grids, decibels
+from codesign.quantisation.observe import observe
+from codesign.quantisation.ranges import RangeChoice
+from codesign.quantisation.training import row_scales, train_rounded
+from codesign.report.console import console
+from codesign.tasks.data import tokenised
+from codesign.tasks.evaluate import Scores, batches, evaluate, scores_text
+
+_NOISE_SENTENCES = 64
+"""Sentences that the noise of the layers is measured on: the first of the evaluation split."""
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a model is made integer.
+
+    Attributes:
+        weight_bits: 8 or 4; None for the plan's.
+        ranges: How activation ranges are chosen.
+        calibration: Training sentences that they are chosen on.
+        epochs: Of quantisation-aware fine-tuning; None: 3 for int4, 0 for int8.
+        learning_rate: Of that.
+        batch_size: Sentences per step of that.
+        precision: ``auto``, ``bf16`` or ``fp32``, of that.
+        seed: Of everything drawn.
+    """
+
+    weight_bits: int | None = None
+    ranges: RangeChoice = RangeChoice.MSE
+    calibration: int = 512
+    epochs: float | None = None
+    learning_rate: float = 5e-5
+    batch_size: int = 32
+    precision: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, good, accepted in (
+            ("weight_bits", self.weight_bits in (None, 8, 4), "8 or 4"),
+            ("calibration", 1 <= self.calibration <= 1 << 20, "1 to 1048576"),
+            ("epochs", self.epochs is None or 0 <= self.epochs <= 1000, "0 to 1000"),
+            ("learning_rate", 0 < self.learning_rate <= 1, "above 0, at most 1"),
+            ("batch_size", 1 <= self.batch_size <= 1 << 16, "1 to 65536"),
+            ("precision", self.precision in ("auto", "bf16", "fp32"), "auto, bf16, fp32"),
+        ):
+            if not good:
+                option = "--" + name.replace("_", "-")
+                raise InputError("not accepted", field=option, value=getattr(self, name), accepted=accepted)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be made integer, and where to.
+
+    Attributes:
+        run: Folder of a finished pruning run.
+        board: Its board.
+        output: The design folder.
+        data_dir: Where the task's files are now; None for where they were.
+        choices: How.
+    """
+
+    run: Path
+    board: Board
+    output: Path
+    data_dir: Path | None = None
+    choices: Choices = field(default_factory=Choices)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was made.
+
+    Attributes:
+        document: design.yaml.
+        manifest: Of the images.
+        scores: Of the pruned float model, and of the integer model.
+        metric: The task's first.
+        seconds: Wall time.
+    """
+
+    document: DesignDocument
+    manifest: Manifest
+    scores: tuple[Scores, Scores]
+    metric: tuple[str, str]
+    seconds: float
+
+
+def quantise(request: Request) -> Outcome:
+    """Make the design folder of a pruned model.
+
+    Raises:
+        InputError: Of anything wrong in what was given; of a disk that is full.
+    """
+    try:
+        return _quantise(request)
+    except InputError:
+        raise
+    except Exception as error:
+        if is_disk_error(error):
+            raise InputError(f"cannot be written: {disk_reason(error)}", file=request.output) from error
+        raise
+
+
+def _quantise(request: Request) -> Outcome:
+    began = time.time()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    disable_progress_bars()
+    choices = request.choices
+    run = read_run(request.run, request.data_dir)
+    check_writable(request.output.parent)
+    bits = choices.weight_bits or run.plan.accelerator.weight_bits
+    hardware = Hardware(_plan(run, request.board, bits), request.board)
+    datasets = {n: tokenised(part, run.start.tokenizer, run.plan.tokens) for n, part in run.data.splits.items()}
+    collator = DataCollatorWithPadding(run.start.tokenizer, pad_to_multiple_of=PADDING)
+    model, shape = run.start.model.eval(), run.start.shape
+
+    def calibrating() -> Iterator[dict[str, Tensor]]:
+        order = torch.randperm(len(datasets["train"]), generator=torch.Generator().manual_seed(choices.seed))
+        return batches(datasets["train"].select(order[: choices.calibration].tolist()), collator, 32)
+
+    _say(f"{shape.name} on {run.data.task.name}: int{bits} weights, {choices.ranges} ranges")
+    float_scores = evaluate(lambda batch: model(**batch).logits, run.data.task, datasets, collator)
+    _say(f"float: {scores_text(float_scores)}")
+    _say(f"calibrating on {min(choices.calibration, len(datasets['train']))} training sentences")
+    observed = observe(model, shape, calibrating(), seed=choices.seed)
+    grids, last = choose_grids(model, shape, observed, bits, choices.ranges)
+    rows = None
+    epochs = (3.0 if bits < 8 else 0.0) if choices.epochs is None else choices.epochs
+    work = request.output.with_name(request.output.name + ".work")
+    if epochs:
+        bf16, why = use_bf16(choices.precision)
+        _say(f"fine-tuning with rounded weights: {epochs:g} epochs, {'bfloat16' if bf16 else 'float32'} ({why})")
+        phase = Phase(
+            f"int{bits}",
+            epochs,
+            choices.learning_rate,
+            batch_size=choices.batch_size,
+            seed=choices.seed,
+            bf16=bf16,
+        )
+        rows = row_scales(model, shape, grids, bits)
+        asked = {"weight_bits": bits, **{k: str(v) for k, v in vars(choices).items()}, "run": _identity(request.run)}
+        train_rounded(
+            run.start, run.data.task, grids, rows, run.masks, hardware.block, bits, phase, work, asked, datasets
+        )
+        observed = observe(model, shape, calibrating(), seed=choices.seed)
+    quantised = fold(model, shape, (grids, last), observed, bits, rows)
+    integer = IntegerClassifier(model, shape, quantised.encoder, quantised.scales)
+    integer_scores = evaluate(integer.logits, run.data.task, datasets, collator)
+    _say(f"integer: {scores_text(integer_scores)}")
+    held_out = datasets[run.data.task.evaluation[0]]
+    noise = _layer_noise(
+        run, integer, collator(held_out.select(range(min(_NOISE_SENTENCES, len(held_out)))).to_list())
+    )
+
+    result: list[tuple[DesignDocument, Manifest]] = []
+    seconds = time.time() - began
+    metrics = _metrics(run, integer_scores, seconds)
+
+    def fill(folder: Path) -> None:
+        result.append(_write(folder, run, hardware, quantised, epochs, noise, choices, metrics))
+
+    write_folder(request.output, fill)
+    # The run's own results name the integer score too.
+    write_text(request.run / "metrics.json", to_json(metrics))
+    shutil.rmtree(work, ignore_errors=True)
+    split = run.data.task.evaluation[0]
+    return Outcome(
+        *result[0], (float_scores, integer_scores), (run.data.task.metrics[0].value, split), time.time() - began
+    )
+
+
+def _say(text: str) -> None:
+    console().print(text, highlight=False, soft_wrap=True)
+
+
+def _plan(run: FinishedRun, board: Board, weight_bits: int) -> PlanDocument:
+    """The run's plan; for other weights than it was made for, a new one with the same block."""
+    plan = run.plan
+    if weight_bits == plan.accelerator.weight_bits:
+        return plan
+    _say(f"planning anew for int{weight_bits} weights in the same blocks")
+    work = Work(
+        plan.shape,
+        plan.tokens,
+        plan.batch,
+        weight_bits,
+        plan.granularity,
+        plan.accelerator.clock_mhz,
+        plan.accelerator.block,
+    )
+    return plan_document(make_plan(board, work, Budget(BudgetKind.COMPRESSION, plan.compression)), plan.seed)
+
+
+def _identity(folder: Path) -> str:
+    """Tells one pruned model from another."""
+    return hashlib.sha256(b"".join(sorted((folder / name).read_bytes() for name in _IDENTITY))).hexdigest()
+
+
+_IDENTITY = ("plan.yaml", "masks.safetensors", "model.safetensors")
+
+
+@torch.no_grad()
+def _layer_noise(run: FinishedRun, integer: IntegerClassifier, batch: dict[str, Tensor]) -> tuple[float, ...]:
+    """Signal to quantisation noise of every layer's output, in dB."""
+    present = batch["attention_mask"].bool()
+    inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+    wanted = run.start.model(**inputs, output_hidden_states=True).hidden_states[1:]
+    return tuple(
+        round(decibels(goal[present], goal[present] - found[present]), 1)
+        for goal, found in zip(wanted, integer.states(inputs), strict=True)
+    )
+
+
+def _metrics(run: FinishedRun, scores: Scores, seconds: float) -> dict[str, Any]:
+    """The run's metrics.json with the integer model's scores."""
+    task = run.data.task
+    metrics = dict(run.metrics)
+    metrics["integer"] = scores[task.evaluation[0]][task.metrics[0].value]
+    metrics["all_metrics"] = {**metrics["all_metrics"], "integer": scores}
+    metrics["quantise_seconds"] = seconds
+    return metrics
+
+
+def _write(
+    folder: Path,
+    run: FinishedRun,
+    hardware: Hardware,
+    quantised: Quantised,
+    epochs: float,
+    noise: tuple[float, ...],
+    choices: Choices,
+    metrics: dict[str, Any],
+) -> tuple[DesignDocument, Manifest]:
+    """Every file of the design folder."""
+    run.start.model.save_pretrained(folder)
+    run.start.tokenizer.save_pretrained(folder)
+    predicted = hardware.design(run.masks)
+    layers = tuple(_layers(predicted))
+    # In the narrowest integer type that holds it; the two scales that lead in and out stay float.
+    whole = {name: stored(tensor).numpy() for name, tensor in constants(quantised.encoder)}
+    scales = {"scales.embedding": quantised.scales[0], "scales.output": quantised.scales[-1]}
+    packed = {
+        layer.key: pack(whole[f"{layer.key}.weight"].astype(np.int8), hardware.block, run.masks[layer.name].numpy())
+        for layer in layers
+    }
+    tensors = pack_constants({**whole, **{n: t.numpy() for n, t in scales.items()}}, packed)
+    (folder / WEIGHTS).write_bytes(save(tensors))
+    (folder / "metrics.json").write_text(to_json(metrics), encoding="utf-8")
+    plan = hardware.plan
+    document = DesignDocument(
+        format=FORMAT,
+        codesign=__version__,
+        seed=choices.seed,
+        board=plan.board,
+        part=plan.part,
+        model=plan.model,
+        shape=plan.shape,
+        task=run.data.task.name,
+        tokens=plan.tokens,
+        batch=plan.batch,
+        accelerator=plan.accelerator,
+        layers=layers,
+        predicted=DesignPrediction(
+            cycles=predicted.cycles,
+            dense_cycles=hardware.dense_design.cycles,
+            latency_ms=predicted.latency_ms,
+            resources=predicted.resources,
+        ),
+        quantisation=Quantisation(
+            ranges=choices.ranges.value,
+            calibration=choices.calibration,
+            trained_epochs=epochs,
+            layer_noise_db=noise,
+            matrix_noise_db={name: round(value, 1) for name, value in quantised.noise.items()},
+        ),
+        files={path.name: file_hash(path) for path in sorted(folder.iterdir())},
+    )
+    design = Design(folder, document, tensors)
+    manifest = write_images(
+        make_images(plan.accelerator, [design.engine_matrix(layer) for layer in layers]), folder / IMAGES
+    )
+    header = "# A design: what the hardware of a pruned, quantised model is. Written by `codesign quantize`.\n"
+    (folder / DESIGN).write_text(header + to_yaml(document.model_dump(mode="json")), encoding="utf-8")
+    return document, manifest
+
+
+def _layers(predicted: Predicted) -> Iterator[DesignLayer]:
+    for number, layer in enumerate(predicted.layers):
+        encoder_layer, part = divmod(number, len(MATRICES))
+        yield DesignLayer(
+            name=layer.name,
+            key=f"layers.{encoder_layer}.{MATRICES[part]}",
+            out_features=layer.out_features,
+            in_features=layer.in_features,
+            blocks=layer.blocks,
+            nonzero_blocks=layer.nonzero_blocks,
+            predicted_cycles=layer.predicted_cycles,
+            weight_memory=layer.weight_memory,
+            activation=MATRICES[part] == "ffn_in",
+        )

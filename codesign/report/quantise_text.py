@@ -1,0 +1,39 @@
+"""The outcome of quantisation on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from codesign.quantisation.quantise import Outcome
+
+
+def quantise_text(outcome: Outcome, output: Path) -> Iterator[RenderableType]:
+    """What came out, and where it is."""
+    document, size = outcome.document, outcome.manifest.size
+    metric, split = outcome.metric
+    before, after = (scores[split][metric] for scores in outcome.scores)
+    noise = document.quantisation.layer_noise_db
+    table = Table(show_header=False, box=None, pad_edge=False)
+    bits = document.accelerator.weight_bits
+    memories: dict[str, int] = {}
+    for layer in document.layers:
+        memories[layer.weight_memory.value] = memories.get(layer.weight_memory.value, 0) + 1
+    rows = {
+        f"{document.task} {metric}": f"{before:.2f} float, {after:.2f} integer ({after - before:+.2f})",
+        "signal to noise": f"{noise[0]:.1f} dB after the first layer, {noise[-1]:.1f} dB after the last",
+        "weights": f"{size.weights / 8 / 1024:,.0f} KiB of int{bits} blocks, index {size.index / 8 / 1024:,.1f} KiB:"
+        f" {size.overhead:.2%} above the ideal",
+        "in memory": ", ".join(f"{count} matrices in {memory}" for memory, count in memories.items()),
+    }
+    for name, text in rows.items():
+        table.add_row(name, text)
+    yield ""
+    yield table
+    yield ""
+    yield f"wrote {output} (design.yaml, weights.safetensors, images, checkpoint, metrics.json)"
