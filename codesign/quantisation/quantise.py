@@ -168,7 +168,9 @@ def _quantise(request: Request) -> Outcome:
         return batches(datasets["train"].select(order[: choices.calibration].tolist()), collator, 32)
 
     _say(f"{shape.name} on {run.data.task.name}: int{bits} weights, {choices.ranges} ranges")
+    evaluating = time.time()
     float_scores = evaluate(lambda batch: model(**batch).logits, run.data.task, datasets, collator)
+    float_seconds = time.time() - evaluating
     _say(f"float: {scores_text(float_scores)}")
     _say(f"calibrating on {min(choices.calibration, len(datasets['train']))} training sentences")
     observed = observe(model, shape, calibrating(), seed=choices.seed)
@@ -195,7 +197,9 @@ def _quantise(request: Request) -> Outcome:
         observed = observe(model, shape, calibrating(), seed=choices.seed)
     quantised = fold(model, shape, (grids, last), observed, bits, rows)
     integer = IntegerClassifier(model, shape, quantised.encoder, quantised.scales)
+    evaluating = time.time()
     integer_scores = evaluate(integer.logits, run.data.task, datasets, collator)
+    integer_seconds = time.time() - evaluating
     _say(f"integer: {scores_text(integer_scores)}")
     held_out = datasets[run.data.task.evaluation[0]]
     noise = _layer_noise(
@@ -203,7 +207,7 @@ def _quantise(request: Request) -> Outcome:
     )
 
     result: list[tuple[DesignDocument, Manifest]] = []
-    seconds = time.time() - began
+    seconds = {"all": time.time() - began, "evaluation": {"float": float_seconds, "integer": integer_seconds}}
     metrics = _metrics(run, integer_scores, seconds)
 
     def fill(folder: Path) -> None:
@@ -261,7 +265,7 @@ def _layer_noise(run: FinishedRun, integer: IntegerClassifier, batch: dict[str, 
     )
 
 
-def _metrics(run: FinishedRun, scores: Scores, seconds: float) -> dict[str, Any]:
+def _metrics(run: FinishedRun, scores: Scores, seconds: dict[str, Any]) -> dict[str, Any]:
     """The run's metrics.json with the integer model's scores."""
     task = run.data.task
     metrics = dict(run.metrics)
