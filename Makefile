@@ -24,16 +24,17 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sim,synth,dev]'
 	@touch $@
 
-demo: $(STAMP) $(DEMO)/plan/plan.png $(DEMO)/prune/metrics.json
+demo: $(STAMP) $(DEMO)/plan/plan.png $(DEMO)/prune/design/design.yaml
 	@echo
 	@echo "The plan of the embedded default for the zcu104 is in $(DEMO)/plan (plan.yaml, plan.json, plan.png),"
-	@echo "the model pruned under it in $(DEMO)/prune (checkpoint, masks, metrics.json, blocks.png)."
-	@echo "The pipeline reaches 'codesign prune' in this version: gen-hls, simulation and report follow."
+	@echo "the model pruned under it in $(DEMO)/prune (checkpoint, masks, metrics.json, blocks.png), and its"
+	@echo "integer design in $(DEMO)/prune/design (design.yaml, weights.safetensors, images, metrics.json)."
+	@echo "The pipeline reaches 'codesign quantize' in this version: gen-hls, simulation and report follow."
 
 $(DEMO)/plan/plan.png: $(STAMP) $(SOURCES)
 	$(BIN)/codesign plan --board boards/zcu104.yaml --compression 2 --output-dir $(DEMO)/plan
 
-$(DEMO)/prune/metrics.json: $(DEMO)/plan/plan.png
+$(DEMO)/prune/design/design.yaml: $(DEMO)/plan/plan.png
 	$(BIN)/codesign prune --board boards/zcu104.yaml --plan $(DEMO)/plan --output-dir $(DEMO)/prune --overwrite
 
 test: $(STAMP)
@@ -45,6 +46,7 @@ test: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.planner
 	$(BIN)/python -m benchmarks.penalty
+	$(BIN)/python -m benchmarks.packing
 
 clean:
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis

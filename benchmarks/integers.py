@@ -100,9 +100,9 @@ def page(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield ""
     yield (
         "Scores in points on the development set: of the float model, and of the integer model of the same weights"
-        " (int4: of its own). Signal to quantisation noise after the first and the last layer, errors of earlier layers"
-        " included. Overhead is what blocks and index take above kept blocks × R·C × bits. Seconds are those of scoring"
-        " the development set, padding included, whatever else the machine did."
+        " (int4: of its own). Signal to quantisation noise after the first and the last layer, errors of earlier"
+        " layers included. Overhead is what blocks and index take above kept blocks × R·C × bits. Seconds are those"
+        " of scoring the development set, padding included, whatever else the machine did."
     )
     for task in dict.fromkeys(row["task"] for row in rows):
         yield ""
