@@ -63,13 +63,15 @@ def test_the_wheel_carries_boards_and_templates(installed: Path, tmp_path: Path)
 def test_what_the_readme_shows_in_python_runs(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, prune = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    plan, prune, quantize = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
     monkeypatch.chdir(tmp_path)
     exec(compile(plan, "README.md", "exec"), {})
     assert re.match(r"\d+×\d+×\d+ \d+ Resources\(", capsys.readouterr().out)
     exec(compile(prune, "README.md", "exec"), {})
     assert re.match(r"\('accuracy', [\d.]+, [\d.]+\) 2\.\d+", capsys.readouterr().out.splitlines()[-1])
     assert (tmp_path / "build" / "taste" / "metrics.json").is_file()
+    exec(compile(quantize, "README.md", "exec"), {})
+    assert "encoder.layer.1.output.dense (" in capsys.readouterr().out
 
 
 def test_the_readme_shows_its_two_commands() -> None:

@@ -97,8 +97,8 @@ def test_weight_memories_by_hand() -> None:
     parts = weight_resources(EXAMPLE, [Placed(sparse, WeightMemory.BRAM, 1)])
     assert parts["weight ROM"].bram18 == 14
     assert parts["weight URAM"] == Resources()
-    # Index: 24 columns take 5 bits and two marks; 100 entries. Channels: 16 · 54 bits, 24 words: 24 of 36 × 512.
-    assert parts["index and channel constants"].bram18 == 1 + 24
+    # Index: 24 columns take 5 bits and two marks; 100 entries. Channels: 16 · 55 bits, 24 words: 25 of 36 × 512.
+    assert parts["index and channel constants"].bram18 == 1 + 25
     # In URAM: 64 bits × 3200 fit one.
     assert weight_resources(EXAMPLE, [Placed(sparse, WeightMemory.URAM, 1)])["weight URAM"].uram == 1
     # Two alike need twice the words: 6400, 13 deep.
@@ -107,7 +107,7 @@ def test_weight_memories_by_hand() -> None:
     # In external memory only index and constants stay, for two matrices at a time.
     streamed = weight_resources(EXAMPLE, [Placed(sparse, WeightMemory.DDR, 7)])
     assert streamed["weight ROM"] == Resources()
-    assert streamed["index and channel constants"].bram18 == 1 + 24
+    assert streamed["index and channel constants"].bram18 == 1 + 25
 
 
 def test_usable_by_hand() -> None:

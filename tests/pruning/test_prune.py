@@ -312,8 +312,11 @@ def test_the_embedded_default(codesign: Run, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert "No model given: a small BERT is made here" in done.out
     assert "A real run: --model bert-base-uncased --task sst2" in done.out
+    assert (tmp_path / "design" / "design.yaml").is_file()
+    shutil.rmtree(tmp_path / "design")  # looked at in tests/quantisation
     metrics = check_folder(tmp_path)
     # It has learnt what a bag of words cannot (test_agreement.py), and pruning leaves it that.
     assert metrics["dense"] > 97
     assert metrics["pruned"] > 95
+    assert metrics["integer"] > 95
     assert metrics["predicted_speedup"] > 1.3
