@@ -42,7 +42,8 @@ class Quantised:
     Attributes:
         encoder: The integer model.
         scales: Per feature, of the embedding's output and of each layer's output.
-        noise: Signal to quantisation noise in dB of every matrix's result, its inputs from float, by its name.
+        noise: Signal to quantisation noise in dB of every matrix's result, its inputs from float, by its name; of the
+            first feed-forward matrix the activation's result.
     """
 
     encoder: Encoder
@@ -98,12 +99,17 @@ def fold(
                 made[part], noise[name] = _linear(
                     modules[part], samples[part], taps[part].sample, *grid.of(part), weight_bits, rows, correct
                 )
+            tables = _activation(grid.tables, activation)
+            # Of inputs where the activation is flat nothing is kept: what counts is its result.
+            found = tables(made["ffn_in"](grid.middle.integers(samples["ffn_in"]).long()))
+            inner = (found - grid.inner.zero) * grid.inner.scale
+            noise[names[len(MATRICES) * number + 4]] = decibels(samples["ffn_out"], samples["ffn_out"] - inner)
             layers.append(
                 Layer(
                     **made,
                     attention=_attention(grid, shape.heads),
                     attention_norm=_norm(modules["attention_norm"], grid.state, grid.attended, grid.middle),
-                    activation=_activation(grid.tables, activation),
+                    activation=tables,
                     ffn_norm=_norm(modules["ffn_norm"], grid.middle, grid.fed, ends[number]),
                 )
             )
@@ -143,17 +149,17 @@ def _linear(
     room = 1 << (BIAS_BITS - 2)
     scale = torch.maximum(row_scale, torch.maximum(bias.abs(), wanted.scale.expand_as(bias)) / room)
     integers = quantised(weight, scale[:, None], limit)
-    found = (given.integers(sample) - given.zero) @ integers.T * scale + bias
-    error = product - found
+    read = given.integers(sample)
     if correct:
-        bias = bias + error.mean(0)
-        error = error - error.mean(0)
+        found = (read - given.zero) @ integers.T * scale + bias
+        bias = bias + (product - found).mean(0)
     # Zeros of both grids go into the bias: Σ w·(x − z) = Σ w·x − z·Σ w.
     zeros = integers.double() @ given.zero.double().expand(integers.shape[1])
     total = (bias.double() + wanted.zero * wanted.scale.double()) / scale - zeros
     multiplier, shift = _fixed_point((scale.double() / wanted.scale.double()).expand_as(total))
     made = Linear(integers.long(), saturate(total.round().long(), BIAS_BITS), multiplier, shift)
-    return made, decibels(product, error)
+    result = (made(read.long()) - wanted.zero) * wanted.scale
+    return made, decibels(product, product - result)
 
 
 def _attention(grid: LayerGrids, heads: int) -> Attention:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,8 @@ from codesign.errors import InputError
 from codesign.models import EncoderShape, load_shape
 from codesign.quantisation.classifier import IntegerClassifier
 from codesign.quantisation.encoder import Encoder, Layer, constants, rebuild, stored
-from codesign.quantisation.fold import Quantised, fold
-from codesign.quantisation.grids import choose_grids
+from codesign.quantisation.fold import Quantised, _attention, _norm, fold
+from codesign.quantisation.grids import Grid, choose_grids
 from codesign.quantisation.observe import Observed, observe
 from codesign.quantisation.ranges import (
     RangeChoice,
@@ -89,6 +90,56 @@ def test_the_integer_model_is_near_the_float_one(models: dict, family: str, rang
             tokens = goal[present]
             error = (tokens - found[present]).square().sum() / (tokens - tokens.mean(0)).square().sum()
             assert -10 * math.log10(error) > 15
+
+
+def random_grid(seed: int, features: int) -> Grid:
+    return Grid(0.01 + 0.02 * torch.rand(features, generator=torch.Generator().manual_seed(seed)))
+
+
+def test_attention_is_pytorchs_on_the_same_numbers(models: dict) -> None:
+    """With Q, K and V already on their grids, three errors are left: scores' steps, exponentials, the result.
+
+    A weight is within 0.85 of 127 (docstring of ``exponentials``), so the mean of values up to 127·s is within
+    2·0.85·127·s/127 · (share of the weights that are not the largest) < 1.7·s, and rounding adds half a step.
+    """
+    model, shape, batches = models["bert"]
+    seen = observe(model, shape, batches, seed=0)
+    grid = choose_grids(model, shape, seen, 8, RangeChoice.MAX)[0][0]
+    # Peaked and flat heads alike.
+    for sharpness in (0.2, 1.0, 4.0):
+        scale = torch.full((32,), 0.02 * sharpness)
+        value = random_grid(1, 32)
+        grid = replace(grid, query=Grid(scale), key=Grid(scale), value=value, context=Grid(value.scale / 1.5))
+        q, k, v = (torch.randint(-84, 85, (2, 11, 32), generator=torch.Generator().manual_seed(n)) for n in range(3))
+        present = torch.ones(2, 11, dtype=torch.bool)
+        found = _attention(grid, 2)(q, k, v, present) * grid.context.scale
+
+        def by_head(tensor: Tensor, scale: Tensor) -> Tensor:
+            return (tensor * scale).unflatten(-1, (2, 16)).transpose(1, 2)
+
+        wanted = torch.nn.functional.scaled_dot_product_attention(
+            by_head(q, scale), by_head(k, scale), by_head(v, value.scale)
+        )
+        error = (found - wanted.transpose(1, 2).flatten(2)).abs() / value.scale
+        assert error.max() < 1.7 + 0.5 / 1.5
+
+
+@pytest.mark.parametrize("epsilon", [1e-12, 0.3])
+def test_a_norm_is_pytorchs_on_the_same_numbers(epsilon: float) -> None:
+    """Residual sum and LayerNorm on grids: within a step of torch's, also where ε weighs as much as the variance."""
+    features = 48
+    generator = torch.Generator().manual_seed(0)
+    module = torch.nn.LayerNorm(features, eps=epsilon)
+    with torch.no_grad():
+        module.weight.copy_(torch.randn(features, generator=generator))
+        module.bias.copy_(torch.randn(features, generator=generator))
+    left, right, result = random_grid(1, features), random_grid(2, features), random_grid(3, features)
+    result = Grid(result.scale * 2)
+    x, y = (torch.randint(-40, 41, (20, features), generator=generator) for _ in range(2))
+    found = _norm(module, left, right, result)(x, y)
+    with torch.no_grad():
+        wanted = module(x * left.scale + y * right.scale) / result.scale
+    assert (found - wanted.clamp(-127, 127)).abs().max() < 0.5 + 0.1
 
 
 def test_padding_changes_nothing(models: dict) -> None:

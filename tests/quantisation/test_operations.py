@@ -89,6 +89,20 @@ def test_the_weighted_mean_is_near(seed: int, keys: int, ratio: float) -> None:
     assert ((found - real.clip(-127, 127)).abs() <= bound).all()
 
 
+@given(st.integers(0, 1 << 20), st.integers(1, 5000), st.integers(1, 12))
+@settings(max_examples=60, deadline=None)
+def test_the_weighted_mean_is_its_definition(seed: int, numerator: int, shift: int) -> None:
+    """Number by number, with numerators so small that every rounding shows."""
+    weight, value = numbers(seed, 5, 6, low=1), numbers(seed + 1, 6, 3)
+    found = weighted_mean(weight, value, torch.tensor(numerator), torch.tensor(shift))
+    for i, row in enumerate(weight.tolist()):
+        reciprocal = math.floor(Fraction(numerator + sum(row) // 2, sum(row)))
+        for c in range(3):
+            total = sum(e * v for e, v in zip(row, value[:, c].tolist(), strict=True))
+            real = math.floor(Fraction(total * reciprocal, 2**shift) + Fraction(1, 2))
+            assert found[i, c] == max(-127, min(127, real))
+
+
 def test_the_square_root_is_exact() -> None:
     roots = torch.cat([torch.arange(3000), numbers(0, 3000, low=3000, high=(1 << 26) - 2)])
     squares = roots * roots
