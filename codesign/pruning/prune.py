@@ -21,6 +21,7 @@ from codesign.pruning.record import WORK, Asked, open_run
 from codesign.pruning.run import Request, Run
 from codesign.pruning.settings import Method
 from codesign.pruning.training import use_bf16
+from codesign.report.console import tracked
 from codesign.tasks.agreement import AGREEMENT, agreement_data
 from codesign.tasks.data import load_data, tokenised
 from codesign.tasks.evaluate import Scores, evaluate, scores_text
@@ -141,4 +142,5 @@ def _evaluate(run: Run, model: PreTrainedModel) -> Scores:
         found: Tensor = model(**inputs).logits
         return found
 
-    return evaluate(logits, run.data.task, run.datasets, run.collator)
+    shown = tracked("evaluation") if run.state.is_main_process else lambda items, _: items
+    return evaluate(logits, run.data.task, run.datasets, run.collator, shown)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 
 from codesign.models import EncoderShape
 from codesign.models.family import family_of
+from codesign.tasks.evaluate import Batches, unseen
 
 TAPS = (
     "input",
@@ -72,7 +73,12 @@ def layer_modules(model: PreTrainedModel, shape: EncoderShape) -> list[dict[str,
 
 @torch.no_grad()
 def observe(
-    model: PreTrainedModel, shape: EncoderShape, batches: Iterable[dict[str, Tensor]], *, seed: int
+    model: PreTrainedModel,
+    shape: EncoderShape,
+    batches: Sequence[dict[str, Tensor]],
+    *,
+    seed: int,
+    shown: Callable[[Batches, int], Batches] = unseen,
 ) -> list[dict[str, Observed]]:
     """Every tensor of ``TAPS``, per layer.
 
@@ -81,6 +87,7 @@ def observe(
         shape: Its encoder.
         batches: Tokenised sentences with attention mask.
         seed: Of the choice of the sampled tokens.
+        shown: Passes batches through, given how many there are; for a progress bar.
     """
     model.eval()
     seen: list[dict[str, list[Tensor]]] = [{tap: [] for tap in TAPS} for _ in range(shape.layers)]
@@ -114,10 +121,9 @@ def observe(
             if tap not in ("input", "context"):
                 hooks.append(modules[named.get(tap, tap)].register_forward_hook(after(look(number, tap))))
     try:
-        batches = list(batches)
         tokens = sum(int(batch["attention_mask"].sum()) for batch in batches)
         generator = torch.Generator().manual_seed(seed)
-        for batch in batches:
+        for batch in shown(iter(batches), len(batches)):
             present = batch["attention_mask"].bool()
             chosen = torch.rand(int(present.sum()), generator=generator) < SAMPLE / tokens
             model(**{name: tensor for name, tensor in batch.items() if name != "labels"})

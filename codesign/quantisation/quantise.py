@@ -49,7 +49,7 @@ from codesign.quantisation.grids import MATRICES, choose_grids, decibels
 from codesign.quantisation.observe import observe
 from codesign.quantisation.ranges import RangeChoice
 from codesign.quantisation.training import row_scales, train_rounded
-from codesign.report.console import console
+from codesign.report.console import console, tracked
 from codesign.tasks.data import tokenised
 from codesign.tasks.evaluate import Scores, batches, evaluate, scores_text
 
@@ -163,17 +163,17 @@ def _quantise(request: Request) -> Outcome:
     collator = DataCollatorWithPadding(run.start.tokenizer, pad_to_multiple_of=PADDING)
     model, shape = run.start.model.eval(), run.start.shape
 
-    def calibrating() -> Iterator[dict[str, Tensor]]:
-        order = torch.randperm(len(datasets["train"]), generator=torch.Generator().manual_seed(choices.seed))
-        return batches(datasets["train"].select(order[: choices.calibration].tolist()), collator, 32)
+    order = torch.randperm(len(datasets["train"]), generator=torch.Generator().manual_seed(choices.seed))
+    calibration = list(batches(datasets["train"].select(order[: choices.calibration].tolist()), collator, 32))
 
     _say(f"{shape.name} on {run.data.task.name}: int{bits} weights, {choices.ranges} ranges")
     evaluating = time.time()
-    float_scores = evaluate(lambda batch: model(**batch).logits, run.data.task, datasets, collator)
+    float_scores = evaluate(lambda batch: model(**batch).logits, run.data.task, datasets, collator, tracked("float"))
     float_seconds = time.time() - evaluating
     _say(f"float: {scores_text(float_scores)}")
     _say(f"calibrating on {min(choices.calibration, len(datasets['train']))} training sentences")
-    observed = observe(model, shape, calibrating(), seed=choices.seed)
+    shown = tracked("calibration")
+    observed = observe(model, shape, calibration, seed=choices.seed, shown=shown)
     grids, last = choose_grids(model, shape, observed, bits, choices.ranges)
     rows = None
     epochs = (3.0 if bits < 8 else 0.0) if choices.epochs is None else choices.epochs
@@ -194,11 +194,11 @@ def _quantise(request: Request) -> Outcome:
         train_rounded(
             run.start, run.data.task, grids, rows, run.masks, hardware.block, bits, phase, work, asked, datasets
         )
-        observed = observe(model, shape, calibrating(), seed=choices.seed)
+        observed = observe(model, shape, calibration, seed=choices.seed, shown=shown)
     quantised = fold(model, shape, (grids, last), observed, bits, rows)
     integer = IntegerClassifier(model, shape, quantised.encoder, quantised.scales)
     evaluating = time.time()
-    integer_scores = evaluate(integer.logits, run.data.task, datasets, collator)
+    integer_scores = evaluate(integer.logits, run.data.task, datasets, collator, tracked("integer"))
     integer_seconds = time.time() - evaluating
     _say(f"integer: {scores_text(integer_scores)}")
     held_out = datasets[run.data.task.evaluation[0]]

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 Scores = dict[str, dict[str, float]]
 """Points by metric, by evaluation split."""
+_BATCH = 64
 
 
 def batches(
-    dataset: Dataset, collator: Callable[[list[Any]], Mapping[str, Tensor]], batch_size: int = 64
+    dataset: Dataset, collator: Callable[[list[Any]], Mapping[str, Tensor]], batch_size: int = _BATCH
 ) -> Iterator[dict[str, Tensor]]:
     """A dataset in batches, like lengths together for less padding."""
     import torch
@@ -28,11 +29,21 @@ def batches(
         yield dict(batch)
 
 
+Batches = Iterator[dict[str, "Tensor"]]
+
+
+def unseen(batches: Batches, count: int) -> Batches:
+    """No progress bar."""
+    del count
+    return batches
+
+
 def evaluate(
     logits_of: Callable[[dict[str, Tensor]], Tensor],
     task: Task,
     datasets: Mapping[str, Dataset],
     collator: Callable[[list[Any]], Mapping[str, Tensor]],
+    shown: Callable[[Batches, int], Batches] = unseen,
 ) -> Scores:
     """Every metric on every evaluation split.
 
@@ -41,13 +52,14 @@ def evaluate(
         task: The task.
         datasets: Tokenised splits.
         collator: Pads a batch.
+        shown: Passes batches through, given how many there are; for a progress bar.
     """
     import torch
 
     scores = {}
     for split in task.evaluation:
         logits, labels = [], []
-        for batch in batches(datasets[split], collator):
+        for batch in shown(batches(datasets[split], collator), -(-len(datasets[split]) // _BATCH)):
             labels.append(batch.pop("labels"))
             with torch.no_grad():
                 logits.append(logits_of(batch).float().cpu())

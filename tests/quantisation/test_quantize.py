@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 from codesign.boards import load_board
 from codesign.design import read_design
@@ -24,6 +24,7 @@ from codesign.packing.blocks import unpack
 from codesign.packing.images import matrices_of
 from codesign.quantisation.classifier import IntegerClassifier
 from codesign.quantisation.load import load_encoder
+from codesign.quantisation.observe import observe
 from tests.conftest import Outcome
 from tests.pruning import tiny
 
@@ -152,6 +153,26 @@ def test_int4_is_fine_tuned_and_planned_anew(codesign: Run, pruned: Callable[[st
     raw = read_design(tmp_path / "raw").document.quantisation
     assert raw.trained_epochs == 0
     assert design.document.quantisation.trained_epochs == 2
+
+
+def test_what_is_corrected_is_the_trained_model(
+    codesign: Run, pruned: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After fine-tuning the activations are others: the biases must be corrected on those."""
+    import codesign.quantisation.quantise as step
+
+    seen = []
+
+    def spy(model: PreTrainedModel, *given: object, **named: object) -> object:
+        seen.append(model.bert.encoder.layer[0].output.dense.weight.detach().clone())
+        return observe(model, *given, **named)
+
+    monkeypatch.setattr(step, "observe", spy)
+    given = ("--weight-bits", 4, "--calibration", 64, "--precision", "fp32", "--epochs", 1)
+    assert codesign("quantize", pruned("bert"), "-o", tmp_path / "four", *given).code == 0
+    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "four")
+    assert torch.equal(seen[-1], model.bert.encoder.layer[0].output.dense.weight)
+    assert not torch.equal(seen[0], seen[-1])
 
 
 def test_prune_leaves_its_design(codesign: Run, tmp_path: Path) -> None:
