@@ -1,7 +1,8 @@
 """Real pruning runs: ``python -m benchmarks.pruning --model FOLDER --data-dir FOLDER``, to docs/results/pruning.md.
 
 Fine-tunes a model on each task, prunes it to 1.8× in blocks, columns and rows and with the baselines, and writes the
-table. With ``--ablation``, also what each part of the method bought, on the first task. A row that is there already
+table. With ``--ablation``, also what each part of the method bought, and with ``--ladder`` lower compressions, on the
+first task. A row that is there already
 (below ``build/results/pruning``) is not run again; an interrupted one is resumed.
 """
 
@@ -25,6 +26,7 @@ COMPRESSION = 1.8
 DENSE_EPOCHS = {"sst2": "1"}  # 67,000 sentences
 """Dense fine-tuning where 5 epochs are not needed."""
 _BLOCK = ("--block", "16x16")
+_COLUMN = ("--granularity", "column", "--block", "16x1")
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,12 @@ class Row:
     name: str
     title: str
     options: tuple[str, ...]
+    compression: float = COMPRESSION
 
 
 MAIN = (
     Row("block", "block 16×16", _BLOCK),
-    Row("column", "column 16×1", ("--granularity", "column", "--block", "16x1")),
+    Row("column", "column 16×1", _COLUMN),
     Row("row", "row 1×16", ("--granularity", "row", "--block", "1x16")),
     Row("magnitude", "baseline: one-shot magnitude, 16×16", ("--method", "magnitude", *_BLOCK)),
 )
@@ -52,6 +55,12 @@ ABLATION = (
     Row("movement", "baseline: block movement, distilled", ("--method", "movement", *_BLOCK)),
     Row("planned", "the block that the planner picks", ()),
 )
+LADDER = tuple(
+    Row(f"{name}-{compression:g}", title, options, compression)
+    for name, title, options in (("block", "block 16×16", _BLOCK), ("column", "column 16×1", _COLUMN))
+    for compression in (1.16, 1.32, 1.48)
+)
+ROWS = (*MAIN, *ABLATION, *LADDER)
 
 
 def main() -> None:
@@ -65,6 +74,7 @@ def main() -> None:
         "--row", action="append", dest="rows", help="only rows of this name, or none; may be given again"
     )
     parser.add_argument("--ablation", action="store_true", help="also what each part of the method bought")
+    parser.add_argument("--ladder", action="store_true", help="also lower compressions")
     parser.add_argument("--board", default="zcu104")
     parser.add_argument("--seed", default="0")
     given = parser.parse_args()
@@ -76,9 +86,12 @@ def main() -> None:
         none = ("--sparse-epochs", "0", "--retrain-epochs", "0", "--dense-epochs", DENSE_EPOCHS.get(task, "5"))
         run(dense, [*common, "--model", given.model, *untouched, *none, "--no-quantize"])
         write_page(given)
-        asked = [row for row in (*MAIN, *ABLATION) if row.name in given.rows] if given.rows is not None else None
-        for row in asked if asked is not None else MAIN + (ABLATION if given.ablation and task == tasks[0] else ()):
-            options = ["--model", str(dense), "--compression", str(COMPRESSION), *row.options]
+        extra = (ABLATION if given.ablation else ()) + (LADDER if given.ladder else ())
+        rows = MAIN + (extra if task == tasks[0] else ())
+        if given.rows is not None:
+            rows = tuple(row for row in ROWS if row.name in given.rows)
+        for row in rows:
+            options = ["--model", str(dense), "--compression", str(row.compression), *row.options]
             run(RUNS / task / row.name, [*common, *options, "--no-quantize"])
             write_page(given)
     print(f"wrote {RESULT}")
@@ -97,7 +110,7 @@ def write_page(given: argparse.Namespace) -> None:
     """The page and, beside it, every metrics.json that it rests on."""
     found: dict[str, dict[str, Any]] = {}
     for task in sorted(path.name for path in RUNS.iterdir() if any((path / row.name).is_dir() for row in MAIN)):
-        for name in (given.name, *(row.name for row in (*MAIN, *ABLATION))):
+        for name in (given.name, *(row.name for row in ROWS)):
             path = RUNS / task / name / "metrics.json"
             if path.is_file():
                 content = read_json(path)
@@ -137,14 +150,18 @@ def page(model: str, found: dict[str, dict[str, Any]]) -> Iterator[str]:
             scores = dense["all_metrics"]["dense"]["validation"]
             yield f"| dense | {_scores(scores, metrics)} | | | | | {dense['seconds'] / 60:.0f} |"
         yield from (_line(row, rows[row.name], metrics) for row in MAIN if row.name in rows)
-        parts = [row for row in ABLATION if row.name in rows]
-        if parts:
-            yield ""
-            yield "What each part bought, in blocks of 16×16 (… adds to the line before):"
-            yield ""
-            yield f"| | {' | '.join(metrics)} | loss | compression | predicted speed-up | array | minutes |"
-            yield f"|---|{'---|' * (len(metrics) + 5)}"
-            yield from (_line(row, rows[row.name], metrics) for row in parts)
+        for heading, group in (
+            ("What each part bought, in blocks of 16×16 (… adds to the line before):", ABLATION),
+            ("Lower compressions:", LADDER),
+        ):
+            parts = [row for row in group if row.name in rows]
+            if parts:
+                yield ""
+                yield heading
+                yield ""
+                yield f"| | {' | '.join(metrics)} | loss | compression | predicted speed-up | array | minutes |"
+                yield f"|---|{'---|' * (len(metrics) + 5)}"
+                yield from (_line(row, rows[row.name], metrics) for row in parts)
     yield ""
     yield "Options of each row, as `codesign prune` took them, are in `settings` of pruning.json beside this page."
 
