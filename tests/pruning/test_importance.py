@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -38,6 +38,12 @@ def case(seed: int, n: int, k: int, samples: int) -> tuple[nn.Linear, np.ndarray
     return module, x.numpy().astype(np.float64), Curvature(joined.T @ joined / samples, scale)
 
 
+def well_conditioned(x: np.ndarray) -> bool:
+    """Solves are in float32: with a condition of 10⁴ they are good to 10⁴ · 2⁻²³ · 16 = 2 %, the tolerance below."""
+    joined = np.concatenate([x, np.ones((len(x), 1))], axis=1)
+    return bool(np.linalg.cond(joined.T @ joined) < 1e4)
+
+
 def columns(kept: np.ndarray, block: tuple[int, int], k: int) -> np.ndarray:
     return np.array([c for c in range(k) if kept[c // block[1]]], dtype=int)
 
@@ -63,6 +69,7 @@ def undamped(monkeypatch: pytest.MonkeyPatch) -> None:
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(2, 9), st.integers(1, 3), st.integers(1, 4))
 def test_importance_is_the_loss_of_the_best_repair(seed: int, n: int, k: int, height: int, width: int) -> None:
     module, x, curvature = case(seed, n, k, 400)
+    assume(well_conditioned(x))
     block = (height, width)
     rows, cols = -(-n // height), -(-k // width)
     mask = torch.rand((rows, cols), generator=torch.Generator().manual_seed(seed)) < 0.8
@@ -92,6 +99,7 @@ def test_importance_is_the_loss_of_the_best_repair(seed: int, n: int, k: int, he
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(2, 9), st.integers(1, 3), st.integers(1, 4))
 def test_refit_is_least_squares(seed: int, n: int, k: int, height: int, width: int) -> None:
     module, x, curvature = case(seed, n, k, 400)
+    assume(well_conditioned(x))
     weight, bias = (
         module.weight.detach().numpy().astype(float).copy(),
         module.bias.detach().numpy().astype(float).copy(),
