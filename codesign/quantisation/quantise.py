@@ -166,7 +166,7 @@ def _quantise(request: Request) -> Outcome:
     order = torch.randperm(len(datasets["train"]), generator=torch.Generator().manual_seed(choices.seed))
     calibration = list(batches(datasets["train"].select(order[: choices.calibration].tolist()), collator, 32))
 
-    _say(f"{shape.name} on {run.data.task.name}: int{bits} weights, {choices.ranges} ranges")
+    _say(f"{run.plan.model} on {run.data.task.name}: int{bits} weights, {choices.ranges} ranges")
     evaluating = time.time()
     float_scores = evaluate(lambda batch: model(**batch).logits, run.data.task, datasets, collator, tracked("float"))
     float_seconds = time.time() - evaluating
