@@ -166,15 +166,15 @@ def table_grids(tables: Tables, which: Tensor) -> tuple[Grid, Grid]:
     """The activation's input and result, for features that use the first (0) or the second (1) table."""
     spans = tables.spans
     return (
-        _spanning([(span.low, span.high) for span in spans], which),
-        _spanning([(span.least, span.most) for span in spans], which),
+        _spanning([(span.low, span.steps[0]) for span in spans], which),
+        _spanning([(span.least, span.steps[1]) for span in spans], which),
     )
 
 
-def _spanning(ranges: Sequence[tuple[float, float]], which: Tensor) -> Grid:
-    """int8 from low to high, one of two ranges for each feature; zero is an integer of its own."""
-    scales = torch.tensor([(high - low) / (2 * LARGEST) for low, high in ranges])
-    zeros = torch.tensor([-LARGEST - round(low / float(s)) for (low, _), s in zip(ranges, scales, strict=True)])
+def _spanning(starts: Sequence[tuple[float, float]], which: Tensor) -> Grid:
+    """int8 upwards from (low, scale), one of two for each feature; zero is an integer of its own."""
+    scales = torch.tensor([scale for _, scale in starts])
+    zeros = torch.tensor([-LARGEST - round(low / scale) for low, scale in starts])
     return Grid(scales[which.long()], zeros[which.long()].float())
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import time
 from collections.abc import Iterator
@@ -190,7 +189,9 @@ def _quantise(request: Request) -> Outcome:
             bf16=bf16,
         )
         rows = row_scales(model, shape, grids, bits)
-        asked = {"weight_bits": bits, **{k: str(v) for k, v in vars(choices).items()}, "run": _identity(request.run)}
+        files = ("plan.yaml", "masks.safetensors", "model.safetensors")
+        asked: dict[str, object] = {name: str(value) for name, value in vars(choices).items()}
+        asked |= {"weight_bits": bits, **{name: file_hash(request.run / name) for name in files}}
         train_rounded(
             run.start, run.data.task, grids, rows, run.masks, hardware.block, bits, phase, work, asked, datasets
         )
@@ -243,14 +244,6 @@ def _plan(run: FinishedRun, board: Board, weight_bits: int) -> PlanDocument:
         plan.accelerator.block,
     )
     return plan_document(make_plan(board, work, Budget(BudgetKind.COMPRESSION, plan.compression)), plan.seed)
-
-
-def _identity(folder: Path) -> str:
-    """Tells one pruned model from another."""
-    return hashlib.sha256(b"".join(sorted((folder / name).read_bytes() for name in _IDENTITY))).hexdigest()
-
-
-_IDENTITY = ("plan.yaml", "masks.safetensors", "model.safetensors")
 
 
 @torch.no_grad()

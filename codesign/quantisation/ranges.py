@@ -150,6 +150,11 @@ class Span:
     least: float
     most: float
 
+    @property
+    def steps(self) -> tuple[float, float]:
+        """Scales of the inputs and of the results."""
+        return (self.high - self.low) / (2 * _LARGEST), (self.most - self.least) / (2 * _LARGEST)
+
 
 @dataclass(frozen=True)
 class Tables:
@@ -204,7 +209,7 @@ def activation_tables(
         scale = torch.empty(len(order))
         for features, span in ((~candidate.wide, candidate.spans[0]), (candidate.wide, candidate.spans[1])):
             found[:, features] = _through(observed.sample[:, features], activation, span)
-            scale[features] = (span.most - span.least) / (2 * _LARGEST)
+            scale[features] = span.steps[1]
         # A wide feature's larger scale is folded into its column, which its whole row's scale must then hold.
         integers, row_scale = quantise_weight(weight * scale, weight_bits, searched=weight_bits < 8)
         difference = (found / scale) @ integers.T * row_scale - wanted
@@ -244,6 +249,6 @@ def _span(observed: Observed, features: Tensor, activation: Callable[[Tensor], T
 
 def _through(values: Tensor, activation: Callable[[Tensor], Tensor], span: Span) -> Tensor:
     """What a table makes of inputs."""
-    step, inner = (span.high - span.low) / (2 * _LARGEST), (span.most - span.least) / (2 * _LARGEST)
+    step, inner = span.steps
     found = activation((values.clamp(span.low, span.high) / step).round() * step)
     return (found.clamp(span.least, span.most) / inner).round() * inner

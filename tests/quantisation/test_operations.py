@@ -54,7 +54,6 @@ def test_exponentials_of_every_distance() -> None:
     """One query, keys at every distance from the highest score: within the stated bound of the real exponential."""
     scale = 0.0131  # of a score
     scores = -torch.arange(3000)[None, :] + 500
-    multiplier, shift = 0.0, 0
     factor = scale * math.log2(math.e) * EXP_STEPS
     shift = 14
     multiplier = round(factor * 2**shift)
