@@ -215,8 +215,9 @@ def _quantise(request: Request) -> Outcome:
         result.append(_write(folder, run, hardware, quantised, epochs, noise, choices, metrics))
 
     write_folder(request.output, fill)
-    # The run's own results name the integer score too.
-    write_text(request.run / "metrics.json", to_json(metrics))
+    # The run's own results have the integer score of its own design, and not of other designs made to compare.
+    if request.output.resolve() == (request.run / "design").resolve():
+        write_text(request.run / "metrics.json", to_json(metrics))
     shutil.rmtree(work, ignore_errors=True)
     split = run.data.task.evaluation[0]
     return Outcome(

@@ -95,7 +95,9 @@ def test_the_design_folder_is_whole(
 
     # The folder's model and integers give the scores that its metrics have.
     metrics = json.loads((tmp_path / "design" / "metrics.json").read_text())
-    assert json.loads((run / "metrics.json").read_text())["integer"] == metrics["integer"]
+    assert (
+        json.loads((run / "metrics.json").read_text())["integer"] is None
+    )  # another folder than the run's own design
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "design").eval()
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "design")
     scales = (
@@ -153,6 +155,32 @@ def test_int4_is_fine_tuned_and_planned_anew(codesign: Run, pruned: Callable[[st
     raw = read_design(tmp_path / "raw").document.quantisation
     assert raw.trained_epochs == 0
     assert design.document.quantisation.trained_epochs == 2
+
+
+def test_a_broken_fine_tuning_goes_on(
+    codesign: Run, pruned: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken off after a checkpoint, the same command ends with the same integers as an undisturbed one."""
+    import codesign.pruning.training as training
+
+    given = ("--weight-bits", 4, "--calibration", 64, "--precision", "fp32", "--epochs", 3, "--batch-size", 16)
+    assert codesign("quantize", pruned("bert"), "-o", tmp_path / "whole", *given).code == 0
+    saved = training._Hook.on_save
+
+    def stop(self: object, args: object, state: object, control: object, **named: object) -> None:
+        saved(self, args, state, control, **named)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Hook, "on_save", stop)
+        assert codesign("quantize", pruned("bert"), "-o", tmp_path / "broken", *given).code == 130
+    assert not (tmp_path / "broken").exists()
+    assert list((tmp_path / "broken.work").glob("checkpoint-*"))
+    told = codesign("quantize", pruned("bert"), "-o", tmp_path / "broken", *given)
+    assert told.code == 0, told.err
+    assert "going on from" in told.out
+    whole, broken = (tmp_path / name / "weights.safetensors" for name in ("whole", "broken"))
+    assert whole.read_bytes() == broken.read_bytes()
 
 
 def test_what_is_corrected_is_the_trained_model(
