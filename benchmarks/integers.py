@@ -76,6 +76,7 @@ def _row(task: str, model: str, variant: str, folder: Path) -> dict[str, Any]:
         "variant": variant,
         "float": metrics["all_metrics"]["pruned"][_split(metrics)],
         "integer": metrics["all_metrics"]["integer"][_split(metrics)],
+        "against_float": metrics["integer_against_float"][_split(metrics)],
         "quantisation": design["quantisation"],
         "size": size,
         "seconds": metrics["quantise_seconds"],
@@ -100,26 +101,32 @@ def page(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield ""
     yield (
         "Scores in points on the development set: of the float model, and of the integer model of the same weights"
-        " (int4: of its own). Signal to quantisation noise after the first and the last layer, errors of earlier"
-        " layers included. Overhead is what blocks and index take above kept blocks × R·C × bits. Seconds are those"
-        " of scoring the development set, padding included, whatever else the machine did."
+        " (int4 fine-tuned: of the float model before). Otherwise: sentences that the integers decide otherwise."
+        " Error: root mean square of the logits' difference. Signal to quantisation noise after the first and the"
+        " last layer, errors of earlier layers included (int4 fine-tuned: against its own rounded weights in float)."
+        " Overhead is what blocks and index take above kept blocks × R·C × bits. Seconds are those of scoring the"
+        " development set, padding included, whatever else the machine did."
     )
     for task in dict.fromkeys(row["task"] for row in rows):
         yield ""
         yield f"## {task.upper()}"
         yield ""
-        yield "| model | integers | metric | float | integer | difference | noise | overhead | seconds |"
-        yield "|---|---|---|---|---|---|---|---|---|"
+        titles = "model, integers, metric, float, integer, difference, otherwise, error, noise, overhead, seconds"
+        yield f"| {' | '.join(titles.split(', '))} |"
+        yield "|---|---|---|---|---|---|---|---|---|---|---|"
         for row in rows:
             if row["task"] != task:
                 continue
-            noise, seconds = row["quantisation"]["layer_noise_db"], row["seconds"]["evaluation"]
+            agreed = row["against_float"]
+            noise = row["quantisation"]["layer_noise_db"]
+            took = {name: f"{value:.0f} {name}" for name, value in row["seconds"]["evaluation"].items()}
             for metric, value in row["float"].items():
                 found = row["integer"][metric]
                 yield (
                     f"| {MODELS[row['model']]} | {row['variant']} | {metric} | {value:.2f} | {found:.2f}"
-                    f" | {found - value:+.2f} | {noise[0]:.1f}, {noise[-1]:.1f} dB | {row['size']['overhead']:.2%}"
-                    f" | {seconds['float']:.0f} float, {seconds['integer']:.0f} integer |"
+                    f" | {found - value:+.2f} | {agreed['decided_otherwise']} of {agreed['sentences']}"
+                    f" | {agreed['logits_error']:.3f} | {noise[0]:.1f}, {noise[-1]:.1f} dB"
+                    f" | {row['size']['overhead']:.2%} | {', '.join(took.values())} |"
                 )
     yield ""
     yield "Per matrix, and all else: integers.json beside this page."

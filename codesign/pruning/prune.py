@@ -24,7 +24,7 @@ from codesign.pruning.training import use_bf16
 from codesign.report.console import tracked
 from codesign.tasks.agreement import AGREEMENT, agreement_data
 from codesign.tasks.data import load_data, tokenised
-from codesign.tasks.evaluate import Scores, evaluate, scores_text
+from codesign.tasks.evaluate import Scores, predict, scores_of, scores_text
 
 
 def prune(request: Request) -> Outcome:
@@ -143,4 +143,4 @@ def _evaluate(run: Run, model: PreTrainedModel) -> Scores:
         return found
 
     shown = tracked("evaluation") if run.state.is_main_process else lambda items, _: items
-    return evaluate(logits, run.data.task, run.datasets, run.collator, shown)
+    return scores_of(run.data.task, predict(logits, run.data.task, run.datasets, run.collator, shown))

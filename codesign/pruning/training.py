@@ -336,7 +336,10 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 
 def run_phase(trainer: _PruningTrainer, after: AfterStep, folder: Path) -> None:
-    """Train, going on from the phase's last complete checkpoint where there is one."""
+    """Train, going on from the phase's last complete checkpoint where there is one.
+
+    Whatever the training's precision, the model computes in its own afterwards.
+    """
     with trainer.args.main_process_first(desc="looking for a checkpoint"):
         checkpoint = last_checkpoint(folder)
     if checkpoint is not None:
@@ -344,3 +347,6 @@ def run_phase(trainer: _PruningTrainer, after: AfterStep, folder: Path) -> None:
         if trainer.is_world_process_zero():
             console().print(f"  going on from {checkpoint}", highlight=False, soft_wrap=True)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    # accelerate has put the autocast into the model itself, as a `forward` of its own that hides the class's.
+    for attribute in ("forward", "_original_forward"):
+        vars(trainer.model).pop(attribute, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,7 @@ from codesign.quantisation.ranges import RangeChoice
 from codesign.quantisation.training import row_scales, train_rounded
 from codesign.report.console import console, tracked
 from codesign.tasks.data import tokenised
-from codesign.tasks.evaluate import Scores, batches, evaluate, scores_text
+from codesign.tasks.evaluate import Agreement, Scores, agreement, batches, predict, scores_of, scores_text
 
 _NOISE_SENTENCES = 64
 """Sentences that the noise of the layers is measured on: the first of the evaluation split."""
@@ -121,6 +121,7 @@ class Outcome:
         document: design.yaml.
         manifest: Of the images.
         scores: Of the pruned float model, and of the integer model.
+        agreement: Of the two, on the split that ``metric`` names.
         metric: The task's first.
         seconds: Wall time.
     """
@@ -128,6 +129,7 @@ class Outcome:
     document: DesignDocument
     manifest: Manifest
     scores: tuple[Scores, Scores]
+    agreement: Agreement
     metric: tuple[str, str]
     seconds: float
 
@@ -167,7 +169,8 @@ def _quantise(request: Request) -> Outcome:
 
     _say(f"{run.plan.model} on {run.data.task.name}: int{bits} weights, {choices.ranges} ranges")
     evaluating = time.time()
-    float_scores = evaluate(lambda batch: model(**batch).logits, run.data.task, datasets, collator, tracked("float"))
+    in_float = predict(lambda batch: model(**batch).logits, run.data.task, datasets, collator, tracked("float"))
+    float_scores = scores_of(run.data.task, in_float)
     float_seconds = time.time() - evaluating
     _say(f"float: {scores_text(float_scores)}")
     _say(f"calibrating on {min(choices.calibration, len(datasets['train']))} training sentences")
@@ -199,7 +202,9 @@ def _quantise(request: Request) -> Outcome:
     quantised = fold(model, shape, (grids, last), observed, bits, rows)
     integer = IntegerClassifier(model, shape, quantised.encoder, quantised.scales)
     evaluating = time.time()
-    integer_scores = evaluate(integer.logits, run.data.task, datasets, collator, tracked("integer"))
+    in_integers = predict(integer.logits, run.data.task, datasets, collator, tracked("integer"))
+    integer_scores = scores_of(run.data.task, in_integers)
+    agreed = {s: agreement(run.data.task, in_float[s][0], in_integers[s][0]) for s in run.data.task.evaluation}
     integer_seconds = time.time() - evaluating
     _say(f"integer: {scores_text(integer_scores)}")
     held_out = datasets[run.data.task.evaluation[0]]
@@ -209,7 +214,7 @@ def _quantise(request: Request) -> Outcome:
 
     result: list[tuple[DesignDocument, Manifest]] = []
     seconds = {"all": time.time() - began, "evaluation": {"float": float_seconds, "integer": integer_seconds}}
-    metrics = _metrics(run, integer_scores, seconds)
+    metrics = _metrics(run, integer_scores, agreed, seconds)
 
     def fill(folder: Path) -> None:
         result.append(_write(folder, run, hardware, quantised, epochs, noise, choices, metrics))
@@ -221,7 +226,11 @@ def _quantise(request: Request) -> Outcome:
     shutil.rmtree(work, ignore_errors=True)
     split = run.data.task.evaluation[0]
     return Outcome(
-        *result[0], (float_scores, integer_scores), (run.data.task.metrics[0].value, split), time.time() - began
+        *result[0],
+        (float_scores, integer_scores),
+        agreed[split],
+        (run.data.task.metrics[0].value, split),
+        time.time() - began,
     )
 
 
@@ -259,12 +268,15 @@ def _layer_noise(run: FinishedRun, integer: IntegerClassifier, batch: dict[str, 
     )
 
 
-def _metrics(run: FinishedRun, scores: Scores, seconds: dict[str, Any]) -> dict[str, Any]:
+def _metrics(
+    run: FinishedRun, scores: Scores, agreed: dict[str, Agreement], seconds: dict[str, Any]
+) -> dict[str, Any]:
     """The run's metrics.json with the integer model's scores."""
     task = run.data.task
     metrics = dict(run.metrics)
     metrics["integer"] = scores[task.evaluation[0]][task.metrics[0].value]
     metrics["all_metrics"] = {**metrics["all_metrics"], "integer": scores}
+    metrics["integer_against_float"] = {split: asdict(found) for split, found in agreed.items()}
     metrics["quantise_seconds"] = seconds
     return metrics
 

@@ -18,14 +18,19 @@ def quantise_text(outcome: Outcome, output: Path) -> Iterator[RenderableType]:
     document, size = outcome.document, outcome.manifest.size
     metric, split = outcome.metric
     before, after = (scores[split][metric] for scores in outcome.scores)
+    agreed = outcome.agreement
     noise = document.quantisation.layer_noise_db
     table = Table(show_header=False, box=None, pad_edge=False)
     bits = document.accelerator.weight_bits
     memories: dict[str, int] = {}
     for layer in document.layers:
         memories[layer.weight_memory.value] = memories.get(layer.weight_memory.value, 0) + 1
+    error = f"root mean square of the logits' difference {agreed.logits_error:.3f}"
+    if agreed.decided_otherwise is not None:
+        error += f", {agreed.decided_otherwise} of {agreed.sentences} sentences decided otherwise"
     rows = {
         f"{document.task} {metric}": f"{before:.2f} float, {after:.2f} integer ({after - before:+.2f})",
+        "against float": error,
         "signal to noise": f"{noise[0]:.1f} dB after the first layer, {noise[-1]:.1f} dB after the last",
         "weights": f"{size.weights / 8 / 1024:,.0f} KiB of int{bits} blocks, index {size.index / 8 / 1024:,.1f} KiB:"
         f" {size.overhead:.2%} above the ideal",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from codesign.tasks.metrics import score
 from codesign.tasks.task import Task
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 Scores = dict[str, dict[str, float]]
 """Points by metric, by evaluation split."""
+Predictions = dict[str, tuple[np.ndarray, np.ndarray]]
+"""Logits (sentences × classes) and labels, by evaluation split."""
 _BATCH = 64
 
 
@@ -38,14 +43,14 @@ def unseen(batches: Batches, count: int) -> Batches:
     return batches
 
 
-def evaluate(
+def predict(
     logits_of: Callable[[dict[str, Tensor]], Tensor],
     task: Task,
     datasets: Mapping[str, Dataset],
     collator: Callable[[list[Any]], Mapping[str, Tensor]],
     shown: Callable[[Batches, int], Batches] = unseen,
-) -> Scores:
-    """Every metric on every evaluation split.
+) -> Predictions:
+    """Logits and labels of every evaluation split.
 
     Args:
         logits_of: Sentences × classes of a batch without its labels.
@@ -56,15 +61,45 @@ def evaluate(
     """
     import torch
 
-    scores = {}
+    found = {}
     for split in task.evaluation:
         logits, labels = [], []
         for batch in shown(batches(datasets[split], collator), -(-len(datasets[split]) // _BATCH)):
             labels.append(batch.pop("labels"))
             with torch.no_grad():
                 logits.append(logits_of(batch).float().cpu())
-        scores[split] = score(task, torch.cat(logits).numpy(), torch.cat(labels).numpy())
-    return scores
+        found[split] = torch.cat(logits).numpy(), torch.cat(labels).numpy()
+    return found
+
+
+def scores_of(task: Task, predictions: Predictions) -> Scores:
+    """Every metric on every evaluation split."""
+    return {split: score(task, logits, labels) for split, (logits, labels) in predictions.items()}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far one model's predictions are from another's, on one split.
+
+    Attributes:
+        sentences: How many there are.
+        decided_otherwise: How many get another class; None in regression.
+        logits_error: Root mean square of the logits' difference, less its mean over the classes (it decides nothing).
+    """
+
+    sentences: int
+    decided_otherwise: int | None
+    logits_error: float
+
+
+def agreement(task: Task, wanted: np.ndarray, found: np.ndarray) -> Agreement:
+    """Of two models' logits, sentences × classes."""
+    difference = found.astype(np.float64) - wanted
+    if task.regression:
+        return Agreement(len(wanted), None, float(np.sqrt(np.mean(difference**2))))
+    difference -= difference.mean(axis=1, keepdims=True)
+    otherwise = int((found.argmax(axis=1) != wanted.argmax(axis=1)).sum())
+    return Agreement(len(wanted), otherwise, float(np.sqrt(np.mean(difference**2))))
 
 
 def scores_text(scores: Scores) -> str:

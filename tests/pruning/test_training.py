@@ -141,3 +141,8 @@ def test_student_and_teacher_compute_alike(tmp_path: Path, bf16: bool) -> None:
     run_phase(trainer, Recorder(), tmp_path)
     dtype = torch.bfloat16 if bf16 else torch.float32
     assert seen == {"student": {(True, dtype)}, "teacher": {(False, dtype)}}
+
+    # Trained in whatever precision, it computes in float32 afterwards.
+    seen["student"].clear()
+    student.eval()(**tokenizer("the cat sees the dogs", return_tensors="pt"))
+    assert seen["student"] == {(False, torch.float32)}

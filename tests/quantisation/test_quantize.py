@@ -50,6 +50,29 @@ def pruned(codesign: Run, runs: Path) -> Callable[[str], Path]:
     return make
 
 
+def _decided(folder: Path, run: Path, integers: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """Logits and labels of the development set, sentence by sentence, by what a folder has."""
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    def logits_of(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return model(**batch).logits
+
+    if integers:
+        design = read_design(folder)
+        first, last = (torch.from_numpy(design.constants[f"scales.{name}"]) for name in ("embedding", "output"))
+        encoder = load_encoder(design)
+        scales = (first, *[last] * len(encoder.layers))
+        logits_of = IntegerClassifier(model, design.document.shape, encoder, scales).logits
+    logits, labels = [], []
+    for line in (run.parent / "data" / "dev.tsv").read_text().splitlines()[1:]:
+        text, label = line.split("\t")
+        with torch.no_grad():
+            logits.append(logits_of(dict(tokenizer(text, return_tensors="pt", truncation=True, max_length=32)))[0])
+        labels.append(int(label))
+    return torch.stack(logits).numpy(), np.array(labels)
+
+
 @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
 def test_the_design_folder_is_whole(
     codesign: Run, pruned: Callable[[str], Path], family: str, tmp_path: Path
@@ -98,23 +121,15 @@ def test_the_design_folder_is_whole(
     assert (
         json.loads((run / "metrics.json").read_text())["integer"] is None
     )  # another folder than the run's own design
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "design").eval()
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "design")
-    scales = (
-        torch.from_numpy(design.constants["scales.embedding"]),
-        torch.from_numpy(design.constants["scales.output"]),
-    )
-    encoder = load_encoder(design)
-    integer = IntegerClassifier(
-        model, design.document.shape, encoder, (scales[0], *[scales[1]] * len(encoder.layers))
-    )
-    lines = (run.parent / "data" / "dev.tsv").read_text().splitlines()[1:]
-    right = 0
-    for line in lines:
-        text, label = line.split("\t")
-        batch = dict(tokenizer(text, return_tensors="pt", truncation=True, max_length=32))
-        right += int(integer.logits(batch).argmax().item() == int(label))
-    assert metrics["integer"] == pytest.approx(100 * right / len(lines))
+    found, labels = _decided(tmp_path / "design", run)
+    assert metrics["integer"] == pytest.approx(100 * (found.argmax(1) == labels).mean())
+    in_float, _ = _decided(run, run, integers=False)
+    agreed = metrics["integer_against_float"]["validation"]
+    assert agreed["sentences"] == len(labels)
+    assert agreed["decided_otherwise"] == (found.argmax(1) != in_float.argmax(1)).sum()
+    # Two classes: less its mean, the difference is ± half of the difference of differences.
+    margin = np.diff(found - in_float)[:, 0] / 2
+    assert agreed["logits_error"] == pytest.approx(float(np.sqrt((margin**2).mean())), rel=1e-3)
 
 
 def test_the_same_choices_give_the_same_bytes(codesign: Run, pruned: Callable[[str], Path], tmp_path: Path) -> None:
@@ -128,7 +143,7 @@ def test_the_same_choices_give_the_same_bytes(codesign: Run, pruned: Callable[[s
 
 def test_int4_is_fine_tuned_and_planned_anew(codesign: Run, pruned: Callable[[str], Path], tmp_path: Path) -> None:
     run, out = pruned("bert"), tmp_path / "four"
-    given = ("quantize", run, "--weight-bits", 4, "--calibration", 64, "--precision", "fp32", "--batch-size", 16)
+    given = ("quantize", run, "--weight-bits", 4, "--calibration", 64, "--precision", "bf16", "--batch-size", 16)
     told = codesign(*given, "-o", out, "--epochs", 2, "--learning-rate", 1e-3)
     assert told.code == 0, told.err
     assert "planning anew for int4 weights in the same blocks" in told.out
@@ -150,6 +165,14 @@ def test_int4_is_fine_tuned_and_planned_anew(codesign: Run, pruned: Callable[[st
         ratio = (weight / integers)[row, column].double().log()[:, None]
         assert (sides @ torch.linalg.lstsq(sides, ratio, driver="gelsd").solution - ratio).abs().max() < 1e-5
     assert not (tmp_path / "four.work").exists()
+    # However it was trained, what was scored is what the folder has, to the last bit.
+    metrics = json.loads((out / "metrics.json").read_text())
+    found, labels = _decided(out, run)
+    assert metrics["integer"] == pytest.approx(100 * (found.argmax(1) == labels).mean())
+    in_float, _ = _decided(run, run, integers=False)
+    margin = np.diff(found - in_float)[:, 0] / 2
+    agreed = metrics["integer_against_float"]["validation"]
+    assert agreed["logits_error"] == pytest.approx(float(np.sqrt((margin**2).mean())), rel=1e-4)
     untrained = codesign(*given, "-o", tmp_path / "raw", "--epochs", 0)
     assert untrained.code == 0
     raw = read_design(tmp_path / "raw").document.quantisation
