@@ -1,4 +1,4 @@
-"""The cycle contract: exact cycles of the engine, from start to last output, with no fitted constant.
+"""The cycle contract: exact cycles of one matrix on the engine, with no fitted constant.
 
 With T = ⌈M / L⌉ token groups, F cycles to fetch a block and Q cycles to requantise a token group, a block row
 with n nonzero blocks holds the array for
@@ -8,7 +8,9 @@ with n nonzero blocks holds the array for
 cycles: its blocks stay T cycles each (F, if the next block takes longer to arrive), and it cannot end before
 the block row ahead of it is requantised, since there are two sets of accumulators. Q = 1 gives the form of a
 fully parallel requantiser, max(n · max(T, F), T). After the last block row the engine still requantises it
-(T · Q), and before the first it fetches a block (F); the rest is the pipeline's constant number of stages.
+(T · Q); the rest is the pipeline's constant number of stages. Counted from the cycle in which the matrix's
+activations are there and the array is free to the one in which its last result is written; its first block has been
+fetched while the activations arrived. ``codesign.hardware.timeline`` has whole runs, with the streams.
 """
 
 from __future__ import annotations
@@ -25,23 +27,17 @@ from codesign.hardware.images import image_bits
 from codesign.hardware.memories import ceil_div
 from codesign.numerics import ACTIVATION_BITS
 
-# Register stages between start and the last output, besides those that depend on the array's shape.
-_STAGES = {
-    "start and layer table": 1,
-    "index read": 2,
-    "weight read": 2,
-    "block swap": 1,
-    "activation read": 2,
-    "multiply": 3,
-    "split fields": 1,
-    "accumulate": 1,
+# Register stages, as the sources in hls_templates/rtl have them.
+_ARRAY_STAGES = {"activation read": 2, "multiply": 3, "split fields": 1}
+_REQUANTISE_STAGES = {
     "accumulator read": 1,
+    "choice of rows": 1,
     "bias": 1,
-    "requantising multiply": 3,
+    "multiply": 3,
     "shift and round": 1,
     "saturate": 1,
-    "output": 1,
 }
+_TABLE_STAGES = 2
 
 
 def token_groups(accelerator: Accelerator, tokens: int) -> int:
@@ -94,13 +90,23 @@ def block_cycles(accelerator: Accelerator, tokens: int, memory: WeightMemory, by
     return total + (max(token_groups(accelerator, rest), fetch) if rest else 0)
 
 
-def pipeline_stages(accelerator: Accelerator, dsp_type: DspType) -> int:
-    """Register stages from start to output: a constant of the design."""
+def array_stages(accelerator: Accelerator, dsp_type: DspType) -> int:
+    """Cycles from a token group's entry into the array to its sums."""
     packing = dsp_packing(dsp_type, accelerator.weight_bits, accelerator.dsp_packing)
     chain = min(accelerator.cols, packing.longest_chain)
     segments = ceil_div(accelerator.cols, chain)
     # Each DSP of a cascade adds one stage, each level of the adder tree behind the cascades another.
-    return sum(_STAGES.values()) + (chain - 1) + (segments - 1).bit_length()
+    return sum(_ARRAY_STAGES.values()) + (chain - 1) + (segments - 1).bit_length()
+
+
+def requantise_stages(tables: bool = True) -> int:
+    """Cycles from reading an accumulator to its result; an activation by table anywhere in the design adds some."""
+    return sum(_REQUANTISE_STAGES.values()) + (_TABLE_STAGES if tables else 0)
+
+
+def pipeline_stages(accelerator: Accelerator, dsp_type: DspType, *, tables: bool = True) -> int:
+    """Cycles that a matrix takes beyond those of its blocks and its requantisation: a constant of the design."""
+    return array_stages(accelerator, dsp_type) + requantise_stages(tables)
 
 
 @dataclass(frozen=True)
@@ -167,14 +173,15 @@ def matrix_cycles(
     bytes_per_second: float,
     *,
     streamed_activations: bool = False,
+    tables: bool = True,
 ) -> int:
-    """Cycles for one matrix and ``tokens`` tokens, from start to last output.
+    """Cycles for one matrix and ``tokens`` tokens, from its activations' presence to its last result.
 
     More tokens than the buffers hold take several passes. Where external memory delivers the weights (or, with
     ``streamed_activations``, takes and returns the activations of each pass), a pass lasts at least as long as
     the bytes that cross.
     """
-    stages = pipeline_stages(accelerator, dsp_type)
+    stages = pipeline_stages(accelerator, dsp_type, tables=tables)
     full, rest = divmod(tokens, accelerator.max_tokens)
     total = 0
     for passes, present in ((full, accelerator.max_tokens), (1, rest)):
@@ -188,7 +195,9 @@ def matrix_cycles(
                 streamed_activations=streamed_activations,
             )
             last_row = work.groups * accelerator.requant_interval
-            total += passes * (work.fetch + work.busy + last_row + stages)
+            # On chip the first block is fetched while the activations arrive.
+            first = work.fetch if memory is WeightMemory.DDR else 0
+            total += passes * (first + work.busy + last_row + stages)
     return total
 
 

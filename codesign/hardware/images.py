@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from codesign.hardware.accelerator import Accelerator, SparseMatrix
 from codesign.hardware.memories import ceil_div
-from codesign.numerics import CHANNEL_BITS
+
+STREAMED_INDEX_BITS, STREAMED_CHANNEL_BITS = 16, 64
+"""Of an index entry and of a channel's constants in external memory: powers of two, so that none spans two beats."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,9 @@ def block_words(accelerator: Accelerator) -> int:
 
 
 def image_bits(accelerator: Accelerator, sparse: SparseMatrix) -> ImageBits:
-    """Bits of one matrix's images (external memory keeps index words and constants in whole bytes)."""
-    columns = sparse.blocks // sparse.block_rows
+    """Bits of one matrix's images in external memory."""
     return ImageBits(
         blocks=sparse.nonzero_blocks * accelerator.block_bits,
-        index=sparse.index_entries * ceil_div(index_bits(columns), 8) * 8,
-        channels=sparse.block_rows * accelerator.rows * ceil_div(CHANNEL_BITS, 8) * 8,
+        index=sparse.index_entries * STREAMED_INDEX_BITS,
+        channels=sparse.block_rows * accelerator.rows * STREAMED_CHANNEL_BITS,
     )

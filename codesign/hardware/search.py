@@ -332,7 +332,7 @@ def _candidates(board: Board, work: Work) -> Iterator[Candidate]:
                         dsps = array_dsps(accelerator, dsp_type) + requantiser_dsps(accelerator, dsp_type)
                         if dsps <= available:
                             every_group = passes * groups + token_groups(accelerator, rest)
-                            pipeline = (passes + (rest > 0)) * (pipeline_stages(accelerator, dsp_type) + 1)
+                            pipeline = (passes + (rest > 0)) * pipeline_stages(accelerator, dsp_type)
                             fixed = pipeline + every_group * interval - every_group
                             yield Candidate(accelerator, dsps, blocks * every_group, len(work.matrices) * fixed)
 

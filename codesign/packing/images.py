@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from codesign.errors import InputError
 from codesign.files import check, read_json, to_json
 from codesign.hardware.accelerator import Accelerator, WeightMemory
-from codesign.hardware.images import index_bits
+from codesign.hardware.images import STREAMED_CHANNEL_BITS, STREAMED_INDEX_BITS, index_bits
 from codesign.hardware.memories import ceil_div
 from codesign.numerics import CHANNEL_BITS
 from codesign.packing.blocks import PackedMatrix
@@ -36,7 +36,7 @@ from codesign.packing.words import (
     to_words,
 )
 
-FORMAT = "codesign-images-1"
+FORMAT = "codesign-images-2"
 MANIFEST = "manifest.json"
 ALIGNMENT = 64
 """Bytes that every part of the external image begins at a multiple of: the widest port's word (512 bits)."""
@@ -138,7 +138,7 @@ class Size(_Strict):
 class Manifest(_Strict):
     """All that the images' reader must know."""
 
-    format: Literal["codesign-images-1"]
+    format: Literal["codesign-images-2"]
     order: str
     engine: Engine
     size: Size
@@ -149,8 +149,8 @@ class Manifest(_Strict):
 ORDER = (
     "Blocks in schedule order (block rows ascending, columns ascending within); within a block row-major, element"
     " (r, c) number r*C + c, little-endian, two's complement. A block begins on a word of its own, its last word is"
-    " filled up with zeros. Index entry: column block, then a bit at a block row's last entry, then a bit at an entry"
-    " that stands for an empty block row. Channel word: R/Q channels, the first lowest, each "
+    " filled up with zeros. Index entry: column block; its highest bit marks an entry that stands for an empty block"
+    " row, the next one a block row's last entry. Channel word: R/Q channels, the first lowest, each "
     + ", ".join(f"{name} {width}" for name, width in CHANNEL_FIELDS)
     + " bits from the lowest. Tables: two of 256 entries for each matrix, for -128 to 127."
 )
@@ -214,18 +214,16 @@ def make_images(accelerator: Accelerator, matrices: Sequence[EngineMatrix]) -> I
     for matrix in matrices:
         packed, parts = matrix.packed, {}
         blocks = packed.blocks.reshape(len(packed.blocks), accelerator.block_area)
-        entries = index_entries(packed)[:, None]
         if matrix.memory is WeightMemory.DDR:
             # Whole bytes: what a burst brings is not padded to the on-chip port.
             parts[Part.WEIGHTS] = put_bytes(to_words(blocks, bits, 8))
-            own_bits = index_bits(packed.block_columns)
-            parts[Part.INDEX] = put_bytes(to_words(entries, own_bits, ceil_div(own_bits, 8) * 8))
-            parts[Part.CHANNELS] = put_bytes(
-                channel_words(matrix.channels, rows, rows, ceil_div(CHANNEL_BITS, 8) * 8)
-            )
+            entries = index_entries(packed, STREAMED_INDEX_BITS)[:, None]
+            parts[Part.INDEX] = put_bytes(to_words(entries, STREAMED_INDEX_BITS, STREAMED_INDEX_BITS))
+            parts[Part.CHANNELS] = put_bytes(channel_words(matrix.channels, rows, rows, STREAMED_CHANNEL_BITS))
         else:
             name = f"weights_{matrix.memory.value}"
             parts[Part.WEIGHTS] = put(name, matrix.memory, port, to_words(blocks, bits, port))
+            entries = index_entries(packed, entry_bits)[:, None]
             parts[Part.INDEX] = put("index", WeightMemory.BRAM, entry_bits, to_words(entries, entry_bits, entry_bits))
             constants = channel_words(matrix.channels, rows, interval, channel_bits)
             parts[Part.CHANNELS] = put("channels", WeightMemory.BRAM, channel_bits, constants)
@@ -438,17 +436,16 @@ def matrices_of(images: ImageSet) -> Iterator[EngineMatrix]:
             return memory, width, content[place.first : place.first + place.words]
 
         memory, width, weights = words(Part.WEIGHTS)
-        columns = ceil_div(matrix.in_features, engine.cols)
         _, entry_bits, entries = words(Part.INDEX)
         _, channel_bits, constants = words(Part.CHANNELS)
         interval = engine.requant_interval
         if memory is WeightMemory.DDR:
-            entry_bits = ceil_div(index_bits(columns), 8) * 8
+            entry_bits = STREAMED_INDEX_BITS
             entries = entries.reshape(-1, entry_bits // 8)
-            channel_bits, interval = ceil_div(CHANNEL_BITS, 8) * 8, engine.rows
+            channel_bits, interval = STREAMED_CHANNEL_BITS, engine.rows
             constants = constants.reshape(-1, channel_bits // 8)
         blocks = from_words(weights, engine.weight_bits, area, width).astype(np.int8)
-        found = from_index(from_words(entries, entry_bits, 1, entry_bits, signed=False)[:, 0], columns)
+        found = from_index(from_words(entries, entry_bits, 1, entry_bits, signed=False)[:, 0], entry_bits)
         if len(blocks) != len(found[0]):
             raise ValueError(f"{matrix.name}: {len(blocks)} blocks, {len(found[0])} index entries")
         packed = PackedMatrix(

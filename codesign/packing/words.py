@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.hardware.images import index_bits
 from codesign.hardware.memories import ceil_div
 from codesign.numerics import BIAS_BITS, MULTIPLIER_BITS, SHIFT_BITS, TABLE_BITS
 from codesign.packing.blocks import PackedMatrix
@@ -51,13 +50,17 @@ def from_words(words: Words, bits: int, count: int, word_bits: int, *, signed: b
     return numbers @ weights
 
 
-def index_entries(packed: PackedMatrix) -> NDArray[np.int64]:
+def index_entries(packed: PackedMatrix, entry_bits: int) -> NDArray[np.int64]:
     """One number per kept block, and one per empty block row: column, last-of-row mark, empty-row mark.
 
-    From the lowest bit: the column block's number in ``index_bits − 2`` bits; 1 at a block row's last entry; 1 at an
-    entry that stands for an empty block row, whose column is 0.
+    From the lowest bit: the column block's number; in the second highest bit 1 at a block row's last entry; in the
+    highest 1 at an entry that stands for an empty block row, whose column is 0.
+
+    Args:
+        packed: The matrix.
+        entry_bits: Of an entry: those of ``hardware.images.index_bits`` or more.
     """
-    column_bits = index_bits(packed.block_columns) - 2
+    column_bits = entry_bits - 2
     last, empty = np.int64(1) << column_bits, np.int64(2) << column_bits
     entries = np.maximum(packed.row_blocks, 1)
     ends = np.cumsum(entries) - 1
@@ -70,13 +73,13 @@ def index_entries(packed: PackedMatrix) -> NDArray[np.int64]:
     return words
 
 
-def from_index(entries: NDArray[np.int64], block_columns: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """(columns, kept blocks of each block row) of index entries.
+def from_index(entries: NDArray[np.int64], entry_bits: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """(columns, kept blocks of each block row) of index entries of so many bits.
 
     Raises:
         ValueError: The last entry does not end a block row.
     """
-    column_bits = index_bits(block_columns) - 2
+    column_bits = entry_bits - 2
     ends = (entries >> column_bits) & 1
     empty = ((entries >> (column_bits + 1)) & 1).astype(bool)
     if len(entries) and not ends[-1]:

@@ -18,10 +18,12 @@ from codesign.hardware.accelerator import (
     spread_evenly,
 )
 from codesign.hardware.cycles import (
+    array_stages,
     external_weight_bytes,
     fetch_cycles,
     matrix_cycles,
     pipeline_stages,
+    requantise_stages,
     token_groups,
 )
 from codesign.models import Matrix
@@ -50,7 +52,7 @@ def step_by_step(accelerator: Accelerator, rows: list[int], tokens: int, fetch: 
     """The engine's schedule, one cycle at a time, up to the end of requantisation (no pipeline registers)."""
     groups = ceil(tokens / accelerator.lanes)
     interval = accelerator.requant_interval
-    clock = fetch  # nothing happens before the first block is there
+    clock = 0  # the first block has been fetched while the activations arrived
     requantising = 0  # cycles that the block row before this one still needs
     for blocks in rows:
         busy = blocks * max(groups, fetch)  # each block streams all groups; the next is fetched meanwhile
@@ -70,9 +72,13 @@ def test_hand_worked_dense_example() -> None:
     sparse = spread_evenly(Matrix("m", 384, 384), 16, 16, 24 * 24)
     assert token_groups(EXAMPLE, 128) == 32
     assert fetch_cycles(EXAMPLE, BRAM, 0.0) == 32
-    # 21 registers; a cascade of 8 DSPs adds 7, two cascades need one adder.
-    assert pipeline_stages(EXAMPLE, E2) == 21 + 7 + 1
-    assert matrix_cycles(EXAMPLE, E2, sparse, 128, BRAM, 0.0) == 32 + 24 * 24 * 32 + 32 + 29
+    # Reading activations 2, multiplying 3, splitting 1; a cascade of 8 DSPs adds 7, two cascades need one adder.
+    assert array_stages(EXAMPLE, E2) == 6 + 7 + 1
+    # Reading sums 1, choosing rows 1, bias 1, multiplying 3, rounding 1, saturating 1; two more with tables.
+    assert (requantise_stages(tables=False), requantise_stages(tables=True)) == (8, 10)
+    assert pipeline_stages(EXAMPLE, E2) == 14 + 10
+    assert matrix_cycles(EXAMPLE, E2, sparse, 128, BRAM, 0.0) == 24 * 24 * 32 + 32 + 24
+    assert matrix_cycles(EXAMPLE, E2, sparse, 128, BRAM, 0.0, tables=False) == 24 * 24 * 32 + 32 + 22
 
 
 def test_hand_worked_sparse_example() -> None:
@@ -80,7 +86,7 @@ def test_hand_worked_sparse_example() -> None:
     # slots max(0, 12), max(32, 12), max(160, 12); then 12 to requantise the last.
     accelerator = replace(EXAMPLE, requant_interval=4)
     sparse = sparse_matrix(Matrix("m", 48, 80), 16, 16, [0, 1, 5])
-    expected = 32 + (12 + 32 + 160) + 12 + 29
+    expected = (12 + 32 + 160) + 12 + 24
     assert matrix_cycles(accelerator, E2, sparse, 10, BRAM, 0.0) == expected
 
 
@@ -90,17 +96,17 @@ def test_hand_worked_external_memory() -> None:
     # Port bound: 16 bytes a cycle of a faster memory.
     assert fetch_cycles(EXAMPLE, DDR, 12e9) == 16
     sparse = spread_evenly(Matrix("m", 32, 32), 16, 16, 4)
-    # 4 blocks of 256 bytes, 4 index words of one byte (a column bit and two marks), 32 channels of 7 bytes.
-    assert external_weight_bytes(EXAMPLE, sparse) == 4 * 256 + 4 + 32 * 7
-    # T = 1: 4 blocks of 26 cycles each are 104, but all bytes at 10 a cycle take 126.
-    assert matrix_cycles(EXAMPLE, E2, sparse, 4, DDR, 3e9) == 26 + 126 + 1 + 29
+    # 4 blocks of 256 bytes, 4 index words of two bytes, 32 channels of 8 bytes.
+    assert external_weight_bytes(EXAMPLE, sparse) == 4 * 256 + 4 * 2 + 32 * 8
+    # T = 1: 4 blocks of 26 cycles each are 104, but all bytes at 10 a cycle take 129.
+    assert matrix_cycles(EXAMPLE, E2, sparse, 4, DDR, 3e9) == 26 + 129 + 1 + 24
 
 
 def test_hand_worked_streamed_activations() -> None:
     # 4 blocks on chip, T = F = 32: 128 cycles of sums. 128 tokens of 32 + 32 features are 8192 bytes: 820 at 10 each.
     sparse = spread_evenly(Matrix("m", 32, 32), 16, 16, 4)
-    assert matrix_cycles(EXAMPLE, E2, sparse, 128, BRAM, 3e9, streamed_activations=True) == 32 + 820 + 32 + 29
-    assert matrix_cycles(EXAMPLE, E2, sparse, 128, BRAM, 3e9) == 32 + 128 + 32 + 29
+    assert matrix_cycles(EXAMPLE, E2, sparse, 128, BRAM, 3e9, streamed_activations=True) == 820 + 32 + 24
+    assert matrix_cycles(EXAMPLE, E2, sparse, 128, BRAM, 3e9) == 128 + 32 + 24
 
 
 def test_more_tokens_than_the_buffers_hold_take_passes() -> None:

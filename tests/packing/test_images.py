@@ -200,7 +200,7 @@ def flip(path: Path) -> None:
         (
             "manifest.json",
             lambda p: edit(p, lambda m: m.update(format="codesign-images-9")),
-            r"format: images of another format version .got 'codesign-images-9'.; accepted: codesign-images-1",
+            r"format: images of another format version .got 'codesign-images-9'.; accepted: codesign-images-2",
         ),
         (
             "manifest.json",

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from codesign.hardware.images import index_bits
 from codesign.packing.blocks import pack
 from codesign.packing.words import (
     CHANNEL_FIELDS,
@@ -59,18 +60,20 @@ def test_int4_by_hand() -> None:
 
 
 def test_an_index_by_hand() -> None:
-    """4 column blocks: 2 bits of column, then last, then empty; rows with columns 1 and 3, none, and 0."""
+    """4 column blocks: 2 bits of column or more, last and empty highest; rows with columns 1 and 3, none, and 0."""
     weight = np.zeros((3, 4), np.int8)
     weight[0, 1] = weight[0, 3] = weight[2, 0] = 1
-    entries = index_entries(pack(weight, (1, 1)))
-    assert entries.tolist() == [0b0001, 0b0111, 0b1100, 0b0100]
+    packed = pack(weight, (1, 1))
+    assert index_entries(packed, 4).tolist() == [0b0001, 0b0111, 0b1100, 0b0100]
+    assert index_entries(packed, 7).tolist() == [0b0000001, 0b0100011, 0b1100000, 0b0100000]
 
 
 @given(masked())
 @settings(max_examples=150, deadline=None)
 def test_the_index_leads_back(case: tuple[NDArray[np.int8], tuple[int, int], NDArray[np.bool_]]) -> None:
     packed = pack(*case)
-    columns, row_blocks = from_index(index_entries(packed), packed.block_columns)
+    bits = index_bits(packed.block_columns) + len(packed.blocks) % 3
+    columns, row_blocks = from_index(index_entries(packed, bits), bits)
     assert np.array_equal(columns, packed.columns)
     assert np.array_equal(row_blocks, packed.row_blocks)
 

@@ -1,0 +1,1 @@
+"""Generated hardware: what varies is rendered from templates, what does not is copied."""

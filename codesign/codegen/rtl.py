@@ -1,0 +1,309 @@
+"""The engine in SystemVerilog: parameters of a design, its layer table, and every file of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from codesign import __version__
+from codesign.boards import DspType
+from codesign.codegen.registers import IDENTITY, REGISTERS, VERSION
+from codesign.codegen.templates import render
+from codesign.errors import InputError
+from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.hardware.cycles import array_stages, requantise_stages
+from codesign.hardware.dsp import WIDE_PORT_BITS, dsp_packing
+from codesign.hardware.memories import ceil_div
+from codesign.numerics import ACTIVATION_BITS, CHANNEL_BITS, largest_product
+from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text
+from codesign.packing.words import CHANNEL_FIELDS
+from codesign.shipped import data_folder
+
+RTL = "rtl"
+"""The folder of sources below ``hls_templates``."""
+PACKAGE = "engine_pkg.sv"
+REPEAT_BITS = 16
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of the package."""
+
+    name: str
+    value: int
+    meaning: str
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that belong together."""
+
+    title: str
+    items: tuple[Parameter, ...]
+
+    @property
+    def width(self) -> int:
+        """Of the longest name."""
+        return max(len(item.name) for item in self.items)
+
+
+def rtl_files(accelerator: Accelerator, dsp_type: DspType, images: ImageSet, title: str) -> dict[str, bytes]:
+    """Every file of the engine for one design, by name: sources, package, memory contents.
+
+    Args:
+        accelerator: The array.
+        dsp_type: Of the device.
+        images: Of all its matrices.
+        title: What the package's header calls the design.
+
+    Raises:
+        InputError: Weights in external memory.
+    """
+    streamed = [
+        m.name for m in images.matrices if images.contents[m.parts[Part.WEIGHTS].image][0] is WeightMemory.DDR
+    ]
+    if streamed:
+        raise InputError(
+            "the engine cannot read weights from external memory in this version",
+            field="layers",
+            value=streamed[0],
+            accepted="a design whose weights lie on chip",
+        )
+    folder = data_folder("hls_templates") / RTL
+    files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.sv"))}
+    files[PACKAGE] = package(accelerator, dsp_type, images, title).encode()
+    for name, (memory, word_bits, words) in images.contents.items():
+        if memory is WeightMemory.BRAM:
+            files[f"{name}.mem"] = memory_text(words, word_bits)
+    return files
+
+
+def package(accelerator: Accelerator, dsp_type: DspType, images: ImageSet, title: str) -> str:
+    """The generated package: parameters, types, layer table, register map."""
+    groups = parameter_groups(accelerator, dsp_type, images)
+    return render(
+        f"{RTL}/{PACKAGE}.j2",
+        version=__version__,
+        title=title,
+        parameters=groups,
+        p={item.name: item.value for group in groups for item in group.items},
+        jobs=list(_jobs(accelerator, images)),
+        registers=REGISTERS,
+        register_width=max(len(register.name) for register in REGISTERS),
+        bit_width=max(len(bit.name) for register in REGISTERS for bit in register.bits),
+    )
+
+
+def _jobs(accelerator: Accelerator, images: ImageSet) -> Iterator[dict[str, Any]]:
+    """The rows of the layer table."""
+    for matrix in images.matrices:
+        weights = matrix.parts[Part.WEIGHTS]
+        tables = matrix.parts.get(Part.TABLES)
+        yield {
+            "name": matrix.name,
+            "out_features": matrix.out_features,
+            "in_features": matrix.in_features,
+            "nonzero_blocks": matrix.nonzero_blocks,
+            "entries": matrix.parts[Part.INDEX].words,
+            "index_base": matrix.parts[Part.INDEX].first,
+            "weight_base": weights.first,
+            "channel_base": matrix.parts[Part.CHANNELS].first,
+            "columns": ceil_div(matrix.in_features, accelerator.cols),
+            "memory": images.contents[weights.image][0].name,
+            "table": None if tables is None else tables.first // TABLE_WORDS,
+        }
+
+
+TABLE_WORDS = 512
+"""Words of the two activation tables of a matrix."""
+
+
+def has_tables(images: ImageSet) -> bool:
+    """Whether an activation by table follows any matrix."""
+    return any(Part.TABLES in matrix.parts for matrix in images.matrices)
+
+
+def parameter_groups(accelerator: Accelerator, dsp_type: DspType, images: ImageSet) -> list[ParameterGroup]:
+    """The parameters of the package."""
+    a = accelerator
+    packing = dsp_packing(dsp_type, a.weight_bits, a.dsp_packing)
+    chain = min(a.cols, packing.longest_chain)
+    groups = ceil_div(a.max_tokens, a.lanes)
+    fetch = ceil_div(a.block_bits, a.weight_port_bits)
+    words = {name: len(content) for name, (_, _, content) in images.contents.items()}
+    index_bits = images.contents["index"][1]
+    columns = max(ceil_div(m.in_features, a.cols) for m in images.matrices)
+    row_words = groups * a.requant_interval
+    tables = words.get("tables", 0) // TABLE_WORDS
+    result_bits = a.rows // a.requant_interval * a.lanes * ACTIVATION_BITS
+    multiplier, shift = reciprocal(a.lanes, a.max_tokens)
+    fields = dict(zip((name for name, _ in CHANNEL_FIELDS), _field_starts(), strict=True))
+    tokens = a.max_tokens.bit_length()
+
+    def address(name: str, count: int, meaning: str) -> Parameter:
+        return Parameter(name, max(count - 1, 1).bit_length(), meaning)
+
+    def number(name: str, most: int, meaning: str) -> Parameter:
+        return Parameter(name, most.bit_length(), meaning)
+
+    return [
+        ParameterGroup(
+            "The array.",
+            (
+                Parameter("R", a.rows, "rows of a block: output features"),
+                Parameter("C", a.cols, "columns of a block: input features"),
+                Parameter("L", a.lanes, "tokens that pass per cycle"),
+                Parameter("Q", a.requant_interval, "cycles in which a token group of a block row is requantised"),
+                Parameter("WEIGHT_BITS", a.weight_bits, "of a weight"),
+            ),
+        ),
+        ParameterGroup(
+            f"Products in one {dsp_type.value}.",
+            (
+                Parameter("PACKING", packing.products, "products"),
+                Parameter("ROWS_PER_DSP", packing.weights, "rows that share it"),
+                Parameter("LANES_PER_DSP", packing.activations, "lanes that share it"),
+                Parameter("DSP_LANES", ceil_div(a.lanes, packing.activations), "groups of such lanes"),
+                Parameter("WIDE_BITS", WIDE_PORT_BITS[dsp_type], "of its wide port"),
+                Parameter("FIELD_SHIFT", max(packing.activation_shift, 1), "bits between two activations"),
+                Parameter("WEIGHT_SHIFT", max(packing.weight_shift, 1), "bits between two weights"),
+                Parameter("CHAIN", chain, "columns summed along a cascade"),
+                Parameter("SEGMENTS", ceil_div(a.cols, chain), "cascades of a row"),
+                Parameter(
+                    "SUM_BITS",
+                    largest_product(a.weight_bits).bit_length() + 1 + (a.cols - 1).bit_length(),
+                    "of a sum over a block's columns",
+                ),
+            ),
+        ),
+        ParameterGroup(
+            "Tokens.",
+            (
+                Parameter("MAX_TOKENS", a.max_tokens, "the most"),
+                Parameter("GROUPS", groups, "groups of L tokens, the most"),
+                address("GROUP_BITS", groups, "number of a group"),
+                number("GROUP_COUNT_BITS", max(groups, fetch), "of a count of groups, or of fetch cycles"),
+                number("TOKEN_BITS", a.max_tokens, "of a count of tokens"),
+                Parameter("RECIPROCAL", multiplier, "(tokens + L - 1) * RECIPROCAL >> RECIPROCAL_SHIFT is the count"),
+                Parameter("RECIPROCAL_SHIFT", shift, "of groups"),
+                Parameter(
+                    "RECIPROCAL_BITS",
+                    ((a.max_tokens + a.lanes) * multiplier).bit_length() + 1 - tokens,
+                    "above a count's, for the product",
+                ),
+            ),
+        ),
+        ParameterGroup(
+            "Weights.",
+            (
+                Parameter("PORT_BITS", a.weight_port_bits, "weight bits that arrive per cycle"),
+                Parameter("FETCH_WORDS", fetch, "words of a block"),
+                address("WORD_INDEX_BITS", fetch, "number of a word of a block"),
+                number("FETCH_BITS", fetch, "of a count of them"),
+                Parameter("BRAM_WORDS", words.get("weights_bram", 0), "in block RAM"),
+                Parameter("URAM_WORDS", words.get("weights_uram", 0), "in URAM"),
+                address(
+                    "WEIGHT_ADDRESS_BITS",
+                    max(words.get("weights_bram", 0), words.get("weights_uram", 0)),
+                    "of the larger of the two",
+                ),
+            ),
+        ),
+        ParameterGroup(
+            "Index and channel constants.",
+            (
+                Parameter("INDEX_BITS", index_bits, "of an entry: column, last of its row, empty row"),
+                Parameter("COLUMN_BITS", index_bits - 2, "number of a block column"),
+                Parameter("INDEX_WORDS", words["index"], "entries"),
+                address("INDEX_ADDRESS_BITS", words["index"], "of an entry"),
+                number("ENTRY_COUNT_BITS", max(m.parts[Part.INDEX].words for m in images.matrices), "of a matrix"),
+                Parameter("CHANNEL_BITS", CHANNEL_BITS, "of a channel's constants"),
+                *(
+                    Parameter(f"CHANNEL_{name.upper()}", start, f"where its {name} begins")
+                    for name, start in fields.items()
+                ),
+                Parameter("CHANNEL_WORDS", words["channels"], "words of R / Q channels"),
+                address("CHANNEL_ADDRESS_BITS", words["channels"], "of a word"),
+                Parameter("TABLES", tables, "matrices with an activation behind them"),
+                address("TABLE_NUMBER_BITS", tables, "number of one"),
+            ),
+        ),
+        ParameterGroup(
+            "Streams and buffers.",
+            (
+                Parameter("STREAM_BITS", a.axi_port_bits, "of a beat"),
+                Parameter("ACTIVATION_BEATS", activation_beats(a), "beats of a word of C × L activations"),
+                Parameter("COLUMNS", columns, "block columns, the most"),
+                number("COLUMN_COUNT_BITS", columns, "of a count of them"),
+                Parameter("RESULT_BITS", result_bits, "of a word of R / Q × L results"),
+                Parameter("RESULT_BEATS", result_beats(a), "beats of it"),
+                Parameter(
+                    "RESULT_WORDS", result_words(a, images.matrices), "words that wait for the stream, the most"
+                ),
+                number("ROW_WORDS_BITS", row_words, "of a count of a block row's words"),
+                address("PART_BITS", a.requant_interval, "which of Q parts of a block row"),
+                Parameter("PORT_BEATS", ceil_div(a.weight_port_bits, a.axi_port_bits), "beats of a word of weights"),
+            ),
+        ),
+        ParameterGroup(
+            "Runs.",
+            (
+                Parameter("LAYERS", len(images.matrices), "matrices"),
+                address("LAYER_BITS", len(images.matrices), "number of one"),
+                Parameter("REPEAT_BITS", REPEAT_BITS, "of a count of repeats"),
+                Parameter("IDENTITY", IDENTITY, "first register"),
+                Parameter("VERSION", VERSION, "of the register map"),
+            ),
+        ),
+        ParameterGroup(
+            "Register stages.",
+            (
+                Parameter("ARRAY_STAGES", array_stages(a, dsp_type), "from a token group's issue to its sums"),
+                Parameter(
+                    "REQUANTISE_STAGES",
+                    requantise_stages(has_tables(images)),
+                    "from reading an accumulator to its result",
+                ),
+            ),
+        ),
+    ]
+
+
+def activation_beats(accelerator: Accelerator) -> int:
+    """Beats of the stream that bring C × L activations."""
+    return ceil_div(accelerator.cols * accelerator.lanes * ACTIVATION_BITS, accelerator.axi_port_bits)
+
+
+def result_beats(accelerator: Accelerator) -> int:
+    """Beats of the stream that take R/Q × L results."""
+    bits = accelerator.rows // accelerator.requant_interval * accelerator.lanes * ACTIVATION_BITS
+    return ceil_div(bits, accelerator.axi_port_bits)
+
+
+def result_words(accelerator: Accelerator, matrices: tuple[MatrixPlaces, ...]) -> int:
+    """Words that the result buffers hold: two times the results of the matrix with the most."""
+    groups = ceil_div(accelerator.max_tokens, accelerator.lanes)
+    block_rows = max(ceil_div(matrix.out_features, accelerator.rows) for matrix in matrices)
+    return 2 * block_rows * groups * accelerator.requant_interval
+
+
+def reciprocal(divisor: int, most: int) -> tuple[int, int]:
+    """(m, s) with (n + d − 1)·m >> s = ⌈n / d⌉ for every n from 0 to ``most``.
+
+    m = ⌈2^s / d⌉ is exact where the excess m·d − 2^s, times the largest numerator, stays below 2^s (Granlund and
+    Montgomery, 1994, "Division by invariant integers using multiplication").
+    """
+    shift = 0
+    while True:
+        multiplier = ceil_div(1 << shift, divisor)
+        if (multiplier * divisor - (1 << shift)) * (most + divisor) < 1 << shift:
+            return multiplier, shift
+        shift += 1
+
+
+def _field_starts() -> Iterator[int]:
+    at = 0
+    for _, width in CHANNEL_FIELDS:
+        yield at
+        at += width

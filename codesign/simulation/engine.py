@@ -1,0 +1,309 @@
+"""One run of the engine in simulation: build (cached by content), feed, run, read back."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign.boards import DspType
+from codesign.codegen.rtl import has_tables, rtl_files
+from codesign.codegen.rtl import result_words as most_result_words
+from codesign.errors import InputError
+from codesign.hardware.accelerator import Accelerator
+from codesign.hardware.memories import ceil_div
+from codesign.hardware.timeline import Job, JobTimes, Streams, timeline
+from codesign.packing.blocks import PackedMatrix
+from codesign.packing.images import ImageSet, memory_text
+from codesign.packing.words import Words
+from codesign.simulation.toolchain import compiles, verilator_environment
+from codesign.simulation.words import activation_beats, result_beats, results_of_beats, uram_beats
+
+BENCH = Path(__file__).resolve().parents[2] / "sim" / "engine"
+"""Harness and test of the engine."""
+SLACK = 1000
+"""Cycles beyond the predicted ones after which a run counts as hung."""
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """How often the streams pause, of 256 cycles; both never by default."""
+
+    activations: int = 0
+    results: int = 0
+
+
+@dataclass(frozen=True)
+class EngineRun:
+    """What a run is of.
+
+    Attributes:
+        accelerator: The array.
+        dsp_type: Of the device.
+        images: Of every matrix of the design.
+        packed: Every matrix, in the order of the images.
+        activations: Features × tokens of every matrix that is run, int8.
+        first: Number of the first matrix that is run.
+        repeats: How often they are run.
+        pauses: Of the streams.
+        seed: Of the pauses.
+    """
+
+    accelerator: Accelerator
+    dsp_type: DspType
+    images: ImageSet
+    packed: Sequence[PackedMatrix]
+    activations: Sequence[NDArray[np.int8]]
+    first: int = 0
+    repeats: int = 1
+    pauses: Pauses = field(default_factory=Pauses)
+    seed: int = 1
+
+    @property
+    def tokens(self) -> int:
+        """Of every matrix."""
+        return int(self.activations[0].shape[1])
+
+    @property
+    def matrices(self) -> Sequence[PackedMatrix]:
+        """Those that are run."""
+        return self.packed[self.first : self.first + len(self.activations)]
+
+    def streams(self) -> Streams:
+        """The engine's streams."""
+        a = self.accelerator
+        return Streams(
+            ceil_div(a.cols * a.lanes * 8, a.axi_port_bits),
+            ceil_div(a.rows // a.requant_interval * a.lanes * 8, a.axi_port_bits),
+            most_result_words(a, self.images.matrices),
+        )
+
+    def predicted(self) -> list[JobTimes]:
+        """What the hardware model says, without pauses."""
+        jobs = [Job(m.block_columns, tuple(m.row_blocks.tolist())) for m in self.matrices]
+        tables = has_tables(self.images)
+        return timeline(
+            self.accelerator, self.dsp_type, self.streams(), jobs * self.repeats, self.tokens, tables=tables
+        )
+
+
+@dataclass(frozen=True)
+class EngineResult:
+    """What came out.
+
+    Attributes:
+        results: Features × tokens of every matrix of the last repeat, int8.
+        times: When every job's phases began or ended, by the simulated clock.
+        cycles: From the start to the last beat, by the engine's own counter.
+        clock: The same, by the simulator's clock.
+        stalls: Cycles that the array waited, by the engine's own counters: weights, activations, results.
+        status: The status register.
+        seconds: Wall time of the run itself.
+    """
+
+    results: list[NDArray[np.int8]]
+    times: list[JobTimes]
+    cycles: int
+    clock: int
+    stalls: tuple[int, int, int]
+    status: int
+    seconds: float
+
+
+def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: bool = False) -> EngineResult:
+    """Build the engine where that is needed, and run it.
+
+    Args:
+        run: What to run.
+        work: Folder for builds and runs.
+        waves: Write a waveform beside the outcome: FST, or VCD where lz4.h is missing, which Verilator's FST needs.
+        fast_build: Compile faster, run slower: for small designs.
+
+    Raises:
+        InputError: No simulator, or the simulation failed; the message names its log.
+    """
+    beats = [activation_beats(run.accelerator, x) for x in run.activations]
+    results = [result_beats(run.accelerator, np.zeros((m.out_features, run.tokens), np.int8)) for m in run.matrices]
+    sizes = [len(part) for part in results]
+    # One repeat in the file and in what is kept, so that the last repeat lies in order.
+    uram = uram_beats(run.accelerator, run.images)
+    parameters = {
+        "IN_BEATS": sum(map(len, beats)),
+        "LOAD_BEATS": max(len(uram), 1),
+        "OUT_BEATS": sum(sizes),
+        "JOBS": len(beats) * run.repeats,
+    }
+    built = _build(run, parameters, work, waves=waves, fast=fast_build)
+    predicted = run.predicted()
+    folder = built / "run"
+    folder.mkdir(exist_ok=True)
+    for name, data in rtl_files(run.accelerator, run.dsp_type, run.images, "").items():
+        if name.endswith(".mem"):
+            (folder / name).write_bytes(data)
+    (folder / "activations.mem").write_bytes(_marked(beats))
+    (folder / "uram.mem").write_bytes(memory_text(uram, run.accelerator.axi_port_bits) or b"0\n")
+    pausing = max(run.pauses.activations, run.pauses.results)
+    request = {
+        "first_layer": run.first,
+        "layers": len(run.activations),
+        "repeats": run.repeats,
+        "tokens": run.tokens,
+        "load": len(uram) > 0,
+        "in_total": sum(map(len, beats)) * run.repeats,
+        "in_pause": run.pauses.activations,
+        "out_pause": run.pauses.results,
+        "seed": run.seed or 1,
+        "limit": (predicted[-1].sent + SLACK) * 256 // (256 - pausing) * (1 if pausing == 0 else 3),
+    }
+    (folder / "request.json").write_text(json.dumps(request))
+    (folder / "outcome.json").unlink(missing_ok=True)
+    _test(built, folder, waves=waves)
+    outcome = json.loads((folder / "outcome.json").read_text())
+    times = _hex_lines(folder / "times.mem", 4)[: 5 * len(predicted)].view("<u4").reshape(-1, 5)
+    kept = _hex_lines(folder / "results.mem", run.accelerator.axi_port_bits // 8)
+    found, at = [], 0
+    for matrix, size in zip(run.matrices, sizes, strict=True):
+        found.append(results_of_beats(run.accelerator, kept[at : at + size], matrix.out_features, run.tokens))
+        at += size
+    return EngineResult(
+        found,
+        [JobTimes(*(int(t) for t in row)) for row in times],
+        outcome["cycles"],
+        outcome["clock"],
+        (outcome["stalls_weights"], outcome["stalls_activations"], outcome["stalls_results"]),
+        outcome["status"],
+        outcome["seconds"],
+    )
+
+
+def _marked(beats: Sequence[Words]) -> bytes:
+    """The source's file: beats with the mark of a matrix's last one above them."""
+    words = np.concatenate(beats)
+    mark = np.zeros((len(words), 1), np.uint8)
+    mark[np.cumsum([len(part) for part in beats]) - 1] = 1
+    return memory_text(np.concatenate([words, mark], axis=1), words.shape[1] * 8 + 1)
+
+
+def _hex_lines(path: Path, size: int) -> Words:
+    """The words of a file that $writememh wrote, ``size`` bytes each, the lowest first."""
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(("@", "//"))]
+    data = np.frombuffer(bytes.fromhex("".join(line.replace("x", "0").zfill(2 * size) for line in lines)), np.uint8)
+    return np.ascontiguousarray(data.reshape(-1, size)[:, ::-1])
+
+
+def _build(run: EngineRun, parameters: Mapping[str, int], work: Path, *, waves: bool, fast: bool) -> Path:
+    """The folder of a simulator for this design and these parameters: made once for the same content."""
+    files = {
+        name: data
+        for name, data in rtl_files(run.accelerator, run.dsp_type, run.images, "").items()
+        if name.endswith(".sv")
+    }
+    files |= {name: (BENCH / name).read_bytes() for name in ("harness.vlt", "harness.sv")}
+    digest = hashlib.sha256(repr((sorted(parameters.items()), waves, fast)).encode())
+    for name, data in sorted(files.items()):
+        digest.update(name.encode() + b"\0" + data)
+    folder = work.resolve() / digest.hexdigest()[:16]
+    if (folder / "built").is_file():
+        return folder
+    source = folder / "source"
+    source.mkdir(parents=True, exist_ok=True)
+    for name, data in files.items():
+        (source / name).write_bytes(data)
+    # The package first, the harness with its control file last.
+    order = ["engine_pkg.sv", *sorted(set(files) - {"engine_pkg.sv", "harness.sv", "harness.vlt"})]
+    model = folder / "model"
+    model.mkdir(exist_ok=True)
+    runtime = work.resolve() / f"runtime{'-waves' if waves else ''}{'-fast' if fast else ''}"
+    _copy_objects(runtime, model)
+    optimise = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0" if fast else "OPT_FAST=-O2\\ -march=native"
+    with _environment({"MAKEFLAGS": optimise}), _runner(folder / "build.log") as runner:
+        runner.build(
+            sources=[source / name for name in (*order, "harness.vlt", "harness.sv")],
+            hdl_toplevel="harness",
+            build_dir=model,
+            parameters=parameters,
+            build_args=[
+                "--no-public-flat-rw",
+                "-Wall",
+                "-O3",
+                "--x-initial",
+                "unique",
+                *(["--trace-fst"] if waves and compiles("#include <lz4.h>") else []),
+            ],
+            waves=waves,
+            always=True,
+            log_file=folder / "build.log",
+        )
+    runtime.mkdir(exist_ok=True)
+    _copy_objects(model, runtime)
+    (folder / "built").touch()
+    return folder
+
+
+def _copy_objects(source: Path, target: Path) -> None:
+    """Verilator's own runtime, which is the same for every design, need not be compiled for each."""
+    for path in source.glob("verilated*.o"):
+        if not (target / path.name).exists():
+            part = target / f"{path.name}.{os.getpid()}"
+            part.write_bytes(path.read_bytes())
+            # Newer than the makefile that is about to be written, which make would compile them again for.
+            os.utime(part, times=(time.time() + 3600,) * 2)
+            part.replace(target / path.name)
+
+
+def _test(built: Path, folder: Path, *, waves: bool) -> None:
+    log = folder / "run.log"
+    with _environment({}), _runner(log) as runner:
+        runner.test(
+            test_module="test_engine",
+            hdl_toplevel="harness",
+            hdl_toplevel_lang="verilog",
+            build_dir=built / "model",
+            test_dir=folder,
+            waves=waves,
+            log_file=log,
+        )
+    if not (folder / "outcome.json").is_file():
+        raise InputError("the simulation ended without an outcome", file=log)
+
+
+@contextlib.contextmanager
+def _runner(log: Path) -> Iterator[Any]:
+    """The runner of cocotb for Verilator; its failures as one line that names the log."""
+    from cocotb_tools.runner import get_runner
+
+    runner = get_runner("verilator")
+    runner.log.setLevel(logging.CRITICAL)
+    try:
+        yield runner
+    except (SystemExit, RuntimeError) as error:
+        lines = log.read_text().splitlines() if log.is_file() else []
+        told = [line.strip() for line in lines if "Error:" in line and "raise " not in line]
+        raise InputError(f"simulation failed: {told[0] if told else error}", file=log) from None
+
+
+@contextlib.contextmanager
+def _environment(more: Mapping[str, str]) -> Iterator[None]:
+    """The process's environment with what the simulator needs."""
+    before, own = dict(os.environ), verilator_environment()
+    # The runner hands this path on to the simulator's Python.
+    path, sys.path = sys.path, [*sys.path, str(BENCH)]
+    flags = " ".join(part for part in (own.get("MAKEFLAGS"), more.get("MAKEFLAGS")) if part)
+    os.environ.update(own | dict(more) | ({"MAKEFLAGS": flags} if flags else {}))
+    try:
+        yield
+    finally:
+        sys.path = path
+        os.environ.clear()
+        os.environ.update(before)

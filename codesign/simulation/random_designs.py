@@ -1,0 +1,130 @@
+"""Random designs for the simulated engine, with what they must give, worked out by plain integer matrix products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign.boards import DspType
+from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.hardware.memories import ceil_div
+from codesign.packing.blocks import pack
+from codesign.packing.images import EngineMatrix, make_images
+from codesign.simulation.engine import EngineRun, Pauses
+
+
+@dataclass(frozen=True)
+class RandomMatrix:
+    """What a random matrix is like.
+
+    Attributes:
+        out_features: N.
+        in_features: K.
+        density: Share of kept blocks.
+        table: Whether an activation by table follows.
+        memory: Where its weights lie.
+    """
+
+    out_features: int
+    in_features: int
+    density: float
+    table: bool = False
+    memory: WeightMemory = WeightMemory.BRAM
+
+
+def random_run(
+    accelerator: Accelerator,
+    shapes: list[RandomMatrix],
+    tokens: int,
+    seed: int,
+    *,
+    dsp_type: DspType = DspType.DSP48E2,
+    repeats: int = 1,
+) -> tuple[EngineRun, list[NDArray[np.int64]]]:
+    """A run on random numbers, and the results (features × tokens) that it must give."""
+    generator = np.random.default_rng(seed)
+    matrices, activations, expected = [], [], []
+    for number, shape in enumerate(shapes):
+        matrix, weight = _matrix(accelerator, shape, f"m{number}", generator)
+        x = generator.integers(-128, 128, (shape.in_features, tokens)).astype(np.int8)
+        matrices.append(matrix)
+        activations.append(x)
+        expected.append(_results(matrix, weight, x))
+    run = EngineRun(
+        accelerator,
+        dsp_type,
+        make_images(accelerator, matrices),
+        [matrix.packed for matrix in matrices],
+        activations,
+        repeats=repeats,
+        seed=seed + 1,
+    )
+    return run, expected
+
+
+def _matrix(
+    accelerator: Accelerator, shape: RandomMatrix, name: str, generator: np.random.Generator
+) -> tuple[EngineMatrix, NDArray[np.int64]]:
+    rows, cols = accelerator.block
+    n, k = shape.out_features, shape.in_features
+    limit = (1 << (accelerator.weight_bits - 1)) - 1
+    mask = generator.random((ceil_div(n, rows), ceil_div(k, cols))) < shape.density
+    weight = generator.integers(-limit, limit + 1, (n, k)) * mask.repeat(rows, 0).repeat(cols, 1)[:n, :k]
+    # Results that neither all vanish nor all saturate.
+    spread = int(np.sqrt(k) * limit * 64)
+    multiplier = generator.integers(1, 1 << 16, n)
+    shift = np.clip(np.log2(multiplier * spread / 64).round().astype(np.int64) + generator.integers(-1, 3, n), 1, 63)
+    channels = (generator.integers(-spread, spread + 1, n), multiplier, shift, generator.integers(0, 2, n))
+    tables = generator.integers(-127, 128, (2, 256)) if shape.table else None
+    packed = pack(weight.astype(np.int8), (rows, cols), mask)
+    return EngineMatrix(name, packed, shape.memory, channels, tables), weight
+
+
+def _results(matrix: EngineMatrix, weight: NDArray[np.int64], x: NDArray[np.int8]) -> NDArray[np.int64]:
+    bias, multiplier, shift, which = (values[:, None] for values in matrix.channels)
+    scaled = (weight @ x.astype(np.int64) + bias) * multiplier
+    # Round half up, then keep to ±127.
+    y = np.clip(np.floor_divide(scaled + np.left_shift(1, shift - 1), np.left_shift(1, shift)), -127, 127)
+    return np.asarray(y if matrix.tables is None else matrix.tables[which, y + 128], np.int64)
+
+
+def draw(seed: int) -> tuple[EngineRun, list[NDArray[np.int64]]]:
+    """The random design of this number: array, packing, matrices, tokens, pauses, all drawn from it."""
+    g = np.random.default_rng(seed)
+    weight_bits = int(g.choice([8, 8, 4]))
+    dsp_type = DspType.DSP48E1 if weight_bits == 8 and g.random() < 0.25 else DspType.DSP48E2
+    rows, cols = (int(g.choice([1, 2, 3, 4, 5, 8, 12, 16])) for _ in range(2))
+    lanes = int(g.choice([1, 2, 3, 4, 5, 7]))
+    interval = int(g.choice([q for q in (1, 2, 4, 8) if rows % q == 0]))
+    accelerator = Accelerator(
+        rows=rows,
+        cols=cols,
+        lanes=lanes,
+        weight_bits=weight_bits,
+        dsp_packing=int(g.choice([1, 2, 2] if weight_bits == 8 else [1, 2, 4, 4])),
+        clock_mhz=200.0,
+        max_tokens=int(g.integers(1, 131)),
+        weight_port_bits=int(g.choice([8, 16, 32, 64, 128])),
+        axi_ports=1,
+        axi_port_bits=int(g.choice([32, 64, 128])),
+        requant_interval=interval,
+    )
+    tokens = int(g.choice([1, accelerator.max_tokens, int(g.integers(1, accelerator.max_tokens + 1))]))
+    shapes = [
+        RandomMatrix(
+            int(g.integers(1, 60)),
+            int(g.integers(1, 60)),
+            float(g.choice([0.0, 1.0, g.random(), g.random(), g.random() / 5])),
+            bool(g.random() < 0.3),
+            WeightMemory(g.choice(["bram", "bram", "uram"])),
+        )
+        for _ in range(int(g.integers(1, 6)))
+    ]
+    run, expected = random_run(
+        accelerator, shapes, tokens, seed, dsp_type=dsp_type, repeats=int(g.choice([1, 1, 2, 5]))
+    )
+    if g.random() < 0.3:
+        run = replace(run, pauses=Pauses(int(g.integers(0, 230)), int(g.integers(0, 230))))
+    return run, expected

