@@ -29,7 +29,7 @@ demo: $(STAMP) $(DEMO)/plan/plan.png $(DEMO)/prune/design/design.yaml
 	@echo "The plan of the embedded default for the zcu104 is in $(DEMO)/plan (plan.yaml, plan.json, plan.png),"
 	@echo "the model pruned under it in $(DEMO)/prune (checkpoint, masks, metrics.json, blocks.png), and its"
 	@echo "integer design in $(DEMO)/prune/design (design.yaml, weights.safetensors, images, metrics.json)."
-	@echo "The pipeline reaches 'codesign quantize' in this version: gen-hls, simulation and report follow."
+	@echo "Simulate its hardware: make -C sim. gen-hls and report follow in later versions."
 
 $(DEMO)/plan/plan.png: $(STAMP) $(SOURCES)
 	$(BIN)/codesign plan --board boards/zcu104.yaml --compression 2 --output-dir $(DEMO)/plan

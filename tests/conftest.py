@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -60,3 +61,29 @@ def changed(board: str, **updates: object) -> Board:
         else:
             result = result.model_copy(update={section: part.model_copy(update={field: value})})
     return result
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def pruned(codesign: Callable[..., Outcome], runs: Path) -> Callable[[str], Path]:
+    """A finished run of a family, made once."""
+    from tests.pruning import tiny
+
+    def make(family: str) -> Path:
+        folder = runs / f"run-{family}"
+        if not folder.is_dir():
+            told = codesign(*tiny.arguments(tiny.make(family, runs), folder))
+            assert told.code == 0, told.err
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def simulators(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where simulators are built: once for all tests of a process."""
+    return tmp_path_factory.mktemp("simulators")

@@ -9,7 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from codesign import __version__
-from codesign.cli import boards, later, plan, prune, quantize
+from codesign.cli import boards, later, plan, prune, quantize, simulate
 from codesign.errors import InputError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command("boards")(boards.boards)
 app.command("plan")(plan.plan)
 app.command("prune")(prune.prune)
 app.command("quantize")(quantize.quantize)
+app.command("simulate")(simulate.simulate)
 later.register(app)
 
 

@@ -13,6 +13,8 @@ from codesign.models import EncoderShape
 FORMAT = "codesign-design-1"
 DESIGN = "design.yaml"
 WEIGHTS = "weights.safetensors"
+SENTENCES = "sentences.safetensors"
+"""The first sentences of the evaluation split as token numbers, one batch: what simulation is fed with."""
 IMAGES = "images"
 
 

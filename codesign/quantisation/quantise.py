@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import disable_progress_bars
+from numpy.typing import NDArray
 from safetensors.numpy import save
 from torch import Tensor
 from transformers import DataCollatorWithPadding
@@ -23,6 +24,7 @@ from codesign.design.document import (
     DESIGN,
     FORMAT,
     IMAGES,
+    SENTENCES,
     WEIGHTS,
     DesignDocument,
     DesignLayer,
@@ -215,9 +217,15 @@ def _quantise(request: Request) -> Outcome:
     result: list[tuple[DesignDocument, Manifest]] = []
     seconds = {"all": time.time() - began, "evaluation": {"float": float_seconds, "integer": integer_seconds}}
     metrics = _metrics(run, integer_scores, agreed, seconds)
+    sentences = run.start.tokenizer.pad(
+        held_out.remove_columns("labels").select(range(min(run.plan.batch, len(held_out)))).to_list(),
+        padding="max_length",
+        max_length=run.plan.tokens,
+        return_tensors="np",
+    )
 
     def fill(folder: Path) -> None:
-        result.append(_write(folder, run, hardware, quantised, epochs, noise, choices, metrics))
+        result.append(_write(folder, run, hardware, quantised, epochs, noise, choices, metrics, dict(sentences)))
 
     write_folder(request.output, fill)
     # The run's own results have the integer score of its own design, and not of other designs made to compare.
@@ -290,6 +298,7 @@ def _write(
     noise: tuple[float, ...],
     choices: Choices,
     metrics: dict[str, Any],
+    sentences: dict[str, NDArray[np.int64]],
 ) -> tuple[DesignDocument, Manifest]:
     """Every file of the design folder."""
     run.start.model.save_pretrained(folder)
@@ -305,6 +314,7 @@ def _write(
     }
     tensors = pack_constants({**whole, **{n: t.numpy() for n, t in scales.items()}}, packed)
     (folder / WEIGHTS).write_bytes(save(tensors))
+    (folder / SENTENCES).write_bytes(save({name: part.astype(np.int64) for name, part in sentences.items()}))
     (folder / "metrics.json").write_text(to_json(metrics), encoding="utf-8")
     plan = hardware.plan
     document = DesignDocument(

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -185,6 +186,21 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         outcome["status"],
         outcome["seconds"],
     )
+
+
+def lint(run: EngineRun, work: Path) -> list[str]:
+    """What Verilator says of a design's sources with all warnings on; nothing if they are clean."""
+    folder = work / "lint"
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = ["engine_pkg.sv"]
+    for name, data in rtl_files(run.accelerator, run.dsp_type, run.images, "").items():
+        (folder / name).write_bytes(data)
+        if name.endswith(".sv") and name not in sources:
+            sources.append(name)
+    with _environment({}):
+        command = ["verilator", "--lint-only", "-Wall", "--top-module", "engine", *sources]
+        told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return [line for line in told.stderr.splitlines() if line.startswith("%")]
 
 
 def _marked(beats: Sequence[Words]) -> bytes:

@@ -31,25 +31,6 @@ from tests.pruning import tiny
 Run = Callable[..., Outcome]
 
 
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("runs")
-
-
-@pytest.fixture
-def pruned(codesign: Run, runs: Path) -> Callable[[str], Path]:
-    """A finished run of a family, made once."""
-
-    def make(family: str) -> Path:
-        folder = runs / f"run-{family}"
-        if not folder.is_dir():
-            told = codesign(*tiny.arguments(tiny.make(family, runs), folder))
-            assert told.code == 0, told.err
-        return folder
-
-    return make
-
-
 def _decided(folder: Path, run: Path, integers: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """Logits and labels of the development set, sentence by sentence, by what a folder has."""
     model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
@@ -86,6 +67,7 @@ def test_the_design_folder_is_whole(
         "images",
         "metrics.json",
         "model.safetensors",
+        "sentences.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
         "weights.safetensors",

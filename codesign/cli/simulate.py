@@ -1,0 +1,57 @@
+"""``codesign simulate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def simulate(
+    design: Annotated[Path, typer.Argument(help="Design folder.", show_default=False)],
+    board: Annotated[
+        str | None,
+        typer.Option(
+            "--board", "-b", help="Board name or YAML file, the design's.", show_default="the design's, by name"
+        ),
+    ] = None,
+    work_dir: Annotated[Path, typer.Option(help="Folder for simulators, which are built once.")] = Path("build/sim"),
+    waves: Annotated[bool, typer.Option("--waves", help="Write a waveform.")] = False,
+) -> None:
+    """Run a design's generated hardware in simulation, and compare every bit and every cycle.
+
+    All matrices run one after another on the activations that the design's own sentences have in the integer model.
+    The exit code is 1 where an output differs from the integer model's or a cycle from the hardware model's. Results
+    go to sim.json in the design folder.
+
+    Example:
+
+        codesign simulate build/prune/design
+    """
+    from codesign.boards import load_board
+    from codesign.design.folder import read_design
+    from codesign.errors import InputError
+    from codesign.report.console import console
+
+    found = read_design(design)
+    loaded = load_board(board or found.document.board)
+    if loaded.name != found.document.board:
+        raise InputError(
+            "the design is for another board", field="--board", value=loaded.name, accepted=found.document.board
+        )
+
+    from codesign.report.simulate_text import simulate_text
+    from codesign.simulation.design import simulate_design, write_outcome
+    from codesign.simulation.trace import trace
+
+    def say(text: str) -> None:
+        console().print(text, highlight=False, soft_wrap=True)
+
+    say(f"{found.document.model} on {found.document.board}: what its sentences give in the integer model")
+    outcome = simulate_design(found, loaded, trace(found), work_dir, waves=waves, say=say)
+    path = write_outcome(outcome, found)
+    for part in simulate_text(outcome, path):
+        console().print(part, highlight=False, soft_wrap=True)
+    if not outcome.right:
+        raise typer.Exit(1)

@@ -1,0 +1,81 @@
+"""Random designs, one after another, each by its number: bits, cycles, and no hang. ``make -C sim fuzz``."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign.codegen.registers import bit
+from codesign.errors import InputError
+from codesign.report.console import tracked
+from codesign.simulation.engine import EngineResult, EngineRun, Pauses, lint, simulate
+from codesign.simulation.random_designs import draw
+
+
+def differences(run: EngineRun, found: EngineResult, expected: Sequence[NDArray[np.int64]]) -> list[str]:
+    """What is not as it must be, in words; nothing if all is.
+
+    With pauses: the same results, no fewer cycles than predicted, and the array's last cycle no later than predicted
+    plus the cycles that it counted as waiting.
+    """
+    told = [
+        f"matrix {number}: {int((got != wanted).sum())} of {wanted.size} results differ"
+        for number, (got, wanted) in enumerate(zip(found.results, expected, strict=True))
+        if not np.array_equal(got, wanted)
+    ]
+    predicted = run.predicted()
+    if found.status != bit("STATUS", "DONE"):
+        told.append(f"status {found.status:#x}")
+    if found.cycles != found.clock:
+        told.append(f"{found.cycles} cycles by the counter, {found.clock} by the clock")
+    if run.pauses == Pauses():
+        if found.times != predicted or found.cycles != predicted[-1].sent:
+            told.append(f"predicted {predicted}, found {found.times} and {found.cycles}")
+    elif found.cycles < predicted[-1].sent:
+        told.append(f"{found.cycles} cycles with pauses, {predicted[-1].sent} predicted without")
+    elif found.times[-1].summed > predicted[-1].summed + sum(found.stalls):
+        told.append(
+            f"{found.times[-1].summed} cycles to the last sum, {predicted[-1].summed} + {found.stalls} expected"
+        )
+    return told
+
+
+def main() -> int:
+    """Run the designs; exit code 1 if any is not as it must be."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=200, help="designs")
+    parser.add_argument("--seed", type=int, default=0, help="number of the first; a design is drawn from its number")
+    parser.add_argument("--work-dir", type=Path, default=Path("build/sim/fuzz"))
+    parser.add_argument("--lint", action="store_true", help="only Verilator -Wall")
+    given = parser.parse_args()
+    numbers = range(given.seed, given.seed + given.count)
+    print(f"designs {numbers[0]} to {numbers[-1]}; one again: --seed NUMBER --count 1")
+    began, wrong = time.time(), []
+    for number in tracked("designs")(iter(numbers), len(numbers)):
+        run, expected = draw(number)
+        try:
+            if given.lint:
+                told = lint(run, given.work_dir)
+            else:
+                told = differences(run, simulate(run, given.work_dir, fast_build=True), expected)
+        except (InputError, subprocess.SubprocessError) as error:
+            told = [str(error)]
+        if told:
+            wrong.append(number)
+            print(
+                f"design {number}: {'; '.join(told)}\n  {run.accelerator}, {run.tokens} tokens, {run.pauses}",
+                flush=True,
+            )
+    print(f"{len(numbers) - len(wrong)} of {len(numbers)} as they must be, {time.time() - began:.0f} s")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

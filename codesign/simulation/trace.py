@@ -1,0 +1,81 @@
+"""What every matrix of a design gets and gives when real sentences pass the integer model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification
+
+from codesign.design.document import SENTENCES
+from codesign.design.folder import Design
+from codesign.errors import InputError
+from codesign.quantisation.classifier import IntegerClassifier
+from codesign.quantisation.encoder import Activation, Layer, Linear
+from codesign.quantisation.load import load_encoder
+
+
+@dataclass(frozen=True)
+class Traced:
+    """One matrix: features × tokens, int8, that it gets and gives (behind its activation, if it has one)."""
+
+    activations: NDArray[np.int8]
+    results: NDArray[np.int8]
+
+
+class _Watched:
+    """A part of a layer that keeps what passes it."""
+
+    def __init__(self, part: Linear | Activation) -> None:
+        self.part = part
+        self.given: Tensor | None = None
+        self.found: Tensor | None = None
+
+    def __call__(self, value: Tensor) -> Tensor:
+        self.given, self.found = value, self.part(value)
+        return self.found
+
+
+def trace(design: Design) -> dict[str, Traced]:
+    """Every matrix's activations and results by its key, for the design's own sentences.
+
+    Raises:
+        InputError: The design has no sentences: an older version wrote it.
+    """
+    path = design.folder / SENTENCES
+    if SENTENCES not in design.document.files:
+        raise InputError(
+            "not in this design", file=path, accepted="a design that codesign quantize of now has written"
+        )
+    batch = {name: torch.from_numpy(part) for name, part in load_file(path).items()}
+    encoder = load_encoder(design)
+    watched: list[dict[str, Any]] = [
+        {name: _Watched(getattr(layer, name)) for name in _watched_parts(layer)} for layer in encoder.layers
+    ]
+    layers = [replace(layer, **parts) for layer, parts in zip(encoder.layers, watched, strict=True)]
+    model = AutoModelForSequenceClassification.from_pretrained(design.folder).eval()
+    first, last = (torch.from_numpy(design.constants[f"scales.{name}"]) for name in ("embedding", "output"))
+    scales = (first, *[last] * len(layers))
+    IntegerClassifier(model, design.document.shape, replace(encoder, layers=tuple(layers)), scales).logits(batch)
+    found = {}
+    for layer in design.document.layers:
+        _, number, part = layer.key.split(".")
+        parts = watched[int(number)]
+        result = parts["activation"] if layer.activation else parts[part]
+        found[layer.key] = Traced(_by_feature(parts[part].given), _by_feature(result.found))
+    return found
+
+
+def _watched_parts(layer: Layer) -> list[str]:
+    return [name for name, part in vars(layer).items() if isinstance(part, Linear | Activation)]
+
+
+def _by_feature(values: Tensor | None) -> NDArray[np.int8]:
+    """Sentences × tokens × features to features × tokens."""
+    assert values is not None, "every matrix is used"
+    return np.ascontiguousarray(values.flatten(0, 1).T.to(torch.int8).numpy())

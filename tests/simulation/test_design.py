@@ -1,0 +1,135 @@
+"""``codesign simulate`` on whole tiny designs of every family."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import load_file
+
+from codesign.design import read_design
+from codesign.simulation import trace as tracing
+from codesign.simulation.trace import trace
+from tests.conftest import Outcome
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def quantised(codesign: Run, pruned: Callable[[str], Path], runs: Path) -> Callable[[str], Path]:
+    """A design folder of a family, made once."""
+
+    def make(family: str) -> Path:
+        folder = runs / f"design-{family}"
+        if not folder.is_dir():
+            told = codesign("quantize", pruned(family), "-o", folder, "--calibration", 64)
+            assert told.code == 0, told.err
+        return folder
+
+    return make
+
+
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+def test_every_bit_and_every_cycle(
+    codesign: Run, quantised: Callable[[str], Path], simulators: Path, family: str
+) -> None:
+    folder = quantised(family)
+    told = codesign("simulate", folder, "--work-dir", simulators)
+    assert told.code == 0, told.err + told.out
+    assert "every output bit is the integer model's, every cycle the hardware model's" in told.out
+    result, document = (
+        json.loads((folder / "sim.json").read_text()),
+        yaml.safe_load((folder / "design.yaml").read_text()),
+    )
+    tokens = document["tokens"] * document["batch"]
+    for layer, planned in zip(result["layers"], document["layers"], strict=True):
+        assert layer["name"] == planned["name"]
+        assert layer["mismatches"] == 0
+        assert layer["outputs"] == planned["out_features"] * tokens
+        # What the plan said of the matrix is what was counted.
+        assert layer["counted_cycles"] == layer["predicted_cycles"] == planned["predicted_cycles"]
+        area = np.prod(document["accelerator"]["rows"]) * document["accelerator"]["cols"]
+        macs = planned["nonzero_blocks"] * area * tokens
+        every = area * document["accelerator"]["lanes"] * layer["counted_cycles"]
+        assert layer["utilisation"] == pytest.approx(macs / every)
+    total = result["total"]
+    assert total["predicted_cycles"] == total["counted_cycles"] == total["clock_cycles"]
+    assert total["dense_cycles"] == document["predicted"]["dense_cycles"]
+    assert total["moments_off"] == 0
+
+
+def test_what_the_engine_is_fed_with(quantised: Callable[[str], Path], pruned: Callable[[str], Path]) -> None:
+    """The activations are those of the first development sentences; results follow from them by plain integers."""
+    folder = quantised("bert")
+    design = read_design(folder)
+    ids = load_file(folder / "sentences.safetensors")["input_ids"]
+    assert ids.shape == (design.document.batch, design.document.tokens)
+    first = (pruned("bert").parent / "data" / "dev.tsv").read_text().splitlines()[1].split("\t")[0]
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    wanted = tokenizer(first, truncation=True, max_length=design.document.tokens)["input_ids"]
+    assert ids[0, : len(wanted)].tolist() == wanted
+    found = trace(design)
+    assert set(found) == {layer.key for layer in design.document.layers}
+    for layer in design.document.layers:
+        matrix = design.engine_matrix(layer)
+        part = found[layer.key]
+        bias, multiplier, shift, which = (c[:, None] for c in matrix.channels)
+        weight = np.zeros((layer.out_features, layer.in_features), np.int64)
+        rows, cols = matrix.packed.block
+        row = np.repeat(np.arange(len(matrix.packed.row_blocks)), matrix.packed.row_blocks)
+        for block, r, c in zip(matrix.packed.blocks, row, matrix.packed.columns, strict=True):
+            space = weight[r * rows : (r + 1) * rows, c * cols : (c + 1) * cols]
+            space[:] = block[: space.shape[0], : space.shape[1]]
+        total = (weight @ part.activations.astype(np.int64) + bias) * multiplier
+        y = np.clip((total + (1 << (shift - 1))) >> shift, -127, 127)
+        if matrix.tables is not None:
+            y = matrix.tables[which, y + 128]
+        assert np.array_equal(part.results, y)
+    # Q, K and V of a layer get the same; the next matrix gets what softmax made of it.
+    keys = [layer.key for layer in design.document.layers]
+    assert np.array_equal(found[keys[0]].activations, found[keys[2]].activations)
+    assert not np.array_equal(found[keys[0]].activations, found[keys[3]].activations)
+
+
+def test_a_difference_is_told(
+    codesign: Run, quantised: Callable[[str], Path], simulators: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(design: object) -> object:
+        found = trace(design)  # type: ignore[arg-type]
+        key = next(iter(found))
+        results = found[key].results.copy()
+        results[3, 2] ^= 1
+        return {**found, key: replace(found[key], results=results)}
+
+    monkeypatch.setattr(tracing, "trace", wrong)
+    folder = quantised("bert")
+    told = codesign("simulate", folder, "--work-dir", simulators)
+    assert told.code == 1
+    assert "not as it must be: 1 outputs differ from the integer model, 0 phases begin or end" in told.out
+    assert json.loads((folder / "sim.json").read_text())["total"]["mismatches"] == 1
+
+
+def test_refusals(codesign: Run, quantised: Callable[[str], Path], tmp_path: Path) -> None:
+    told = codesign("simulate", tmp_path / "none")
+    assert told.code == 2
+    assert "no such folder" in told.err
+    folder = quantised("bert")
+    told = codesign("simulate", folder, "--board", "u50")
+    assert told.code == 2
+    assert "the design is for another board (got 'u50'); accepted: zcu104" in told.err
+    old = tmp_path / "old"
+    shutil.copytree(folder, old)
+    (old / "sentences.safetensors").unlink()
+    text = (old / "design.yaml").read_text()
+    (old / "design.yaml").write_text("".join(line for line in text.splitlines(True) if "sentences.safe" not in line))
+    told = codesign("simulate", old)
+    assert told.code == 2
+    assert "sentences.safetensors: not in this design" in told.err
