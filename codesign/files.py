@@ -206,7 +206,9 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         fill(temporary)
-        temporary.chmod(0o777 & ~umask())
+        # As if they had been made under their own names: some writers make files that only their owner can read.
+        for part in (temporary, *temporary.rglob("*")):
+            part.chmod((0o777 if part.is_dir() else 0o666) & ~umask())
         if path.exists():
             shutil.rmtree(path)
         temporary.rename(path)

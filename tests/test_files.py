@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from codesign.errors import InputError
-from codesign.files import read_json, read_text, write_bytes, write_text
+from codesign.files import read_json, read_text, write_bytes, write_folder, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +33,18 @@ def test_written_files_have_ordinary_permissions(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "x")
     (tmp_path / "b").write_text("x")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
+
+
+def test_written_folders_have_ordinary_permissions(tmp_path: Path) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "in").mkdir(mode=0o700)
+        (folder / "in" / "a").touch(mode=0o600)
+
+    write_folder(tmp_path / "made", fill)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "c").touch()
+    for made, ordinary in (("made", "b"), ("made/in", "b"), ("made/in/a", "b/c")):
+        assert (tmp_path / made).stat().st_mode == (tmp_path / ordinary).stat().st_mode
 
 
 def test_bad_json_has_line_and_column(tmp_path: Path) -> None:
