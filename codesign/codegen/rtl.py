@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from codesign import __version__
 from codesign.boards import DspType
 from codesign.codegen.registers import IDENTITY, REGISTERS, VERSION
 from codesign.codegen.templates import render
-from codesign.errors import InputError
 from codesign.hardware.accelerator import Accelerator, WeightMemory
 from codesign.hardware.cycles import array_stages, requantise_stages
 from codesign.hardware.dsp import WIDE_PORT_BITS, dsp_packing
+from codesign.hardware.images import STREAMED_INDEX_BITS, beat_bits
+from codesign.hardware.images import index_bits as bits_of_index
 from codesign.hardware.memories import ceil_div
+from codesign.hardware.timeline import CONSTANT_BUFFERS, READ_BEATS
 from codesign.numerics import ACTIVATION_BITS, CHANNEL_BITS, largest_product
 from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text
 from codesign.packing.words import CHANNEL_FIELDS
@@ -56,20 +60,7 @@ def rtl_files(accelerator: Accelerator, dsp_type: DspType, images: ImageSet, tit
         dsp_type: Of the device.
         images: Of all its matrices.
         title: What the package's header calls the design.
-
-    Raises:
-        InputError: Weights in external memory.
     """
-    streamed = [
-        m.name for m in images.matrices if images.contents[m.parts[Part.WEIGHTS].image][0] is WeightMemory.DDR
-    ]
-    if streamed:
-        raise InputError(
-            "the engine cannot read weights from external memory in this version",
-            field="layers",
-            value=streamed[0],
-            accepted="a design whose weights lie on chip",
-        )
     folder = data_folder("hls_templates") / RTL
     files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.sv"))}
     files[PACKAGE] = package(accelerator, dsp_type, images, title).encode()
@@ -100,19 +91,40 @@ def _jobs(accelerator: Accelerator, images: ImageSet) -> Iterator[dict[str, Any]
     for matrix in images.matrices:
         weights = matrix.parts[Part.WEIGHTS]
         tables = matrix.parts.get(Part.TABLES)
+        streamed = is_streamed(images, matrix)
         yield {
             "name": matrix.name,
             "out_features": matrix.out_features,
             "in_features": matrix.in_features,
             "nonzero_blocks": matrix.nonzero_blocks,
-            "entries": matrix.parts[Part.INDEX].words,
-            "index_base": matrix.parts[Part.INDEX].first,
-            "weight_base": weights.first,
-            "channel_base": matrix.parts[Part.CHANNELS].first,
+            "entries": index_entry_count(images, matrix),
+            "index_base": 0 if streamed else matrix.parts[Part.INDEX].first,
+            "weight_base": 0 if streamed else weights.first,
+            "channel_base": 0 if streamed else matrix.parts[Part.CHANNELS].first,
+            "constants_base": matrix.parts[Part.INDEX].first if streamed else 0,
+            "external_base": weights.first if streamed else 0,
+            "index_beats": matrix.parts[Part.INDEX].words if streamed else 0,
+            "channel_beats": matrix.parts[Part.CHANNELS].words if streamed else 0,
+            "weight_beats": weights.words if streamed else 0,
             "columns": ceil_div(matrix.in_features, accelerator.cols),
             "memory": images.contents[weights.image][0].name,
             "table": None if tables is None else tables.first // TABLE_WORDS,
         }
+
+
+def is_streamed(images: ImageSet, matrix: MatrixPlaces) -> bool:
+    """Whether a matrix's weights lie in external memory."""
+    return images.contents[matrix.parts[Part.WEIGHTS].image][0] is WeightMemory.DDR
+
+
+def index_entry_count(images: ImageSet, matrix: MatrixPlaces) -> int:
+    """Index entries of a matrix: its kept blocks and empty block rows."""
+    place = matrix.parts[Part.INDEX]
+    if not is_streamed(images, matrix):
+        return place.words
+    entries = images.contents[place.image][2][place.first : place.first + place.words].reshape(-1, 2)
+    # What fills up the last beat has no marks.
+    return int(np.flatnonzero(entries[:, 1] >> 6)[-1]) + 1
 
 
 TABLE_WORDS = 512
@@ -132,8 +144,15 @@ def parameter_groups(accelerator: Accelerator, dsp_type: DspType, images: ImageS
     groups = ceil_div(a.max_tokens, a.lanes)
     fetch = ceil_div(a.block_bits, a.weight_port_bits)
     words = {name: len(content) for name, (_, _, content) in images.contents.items()}
-    index_bits = images.contents["index"][1]
     columns = max(ceil_div(m.in_features, a.cols) for m in images.matrices)
+    index_bits = images.contents["index"][1] if "index" in images.contents else bits_of_index(columns)
+    streamed = [m for m in images.matrices if is_streamed(images, m)]
+    beat = beat_bits(a) or a.weight_port_bits
+    most = {part: max((m.parts[part].words for m in streamed), default=0) for part in Part if part is not Part.TABLES}
+    channel_beats = ceil_div(a.rows // a.requant_interval * CHANNEL_BITS, beat)
+    index_buffer = max(most[Part.INDEX] * beat // STREAMED_INDEX_BITS, 1)
+    channel_buffer = max(most[Part.CHANNELS] // channel_beats, 1)
+    buffers = CONSTANT_BUFFERS if streamed else 0
     row_words = groups * a.requant_interval
     tables = words.get("tables", 0) // TABLE_WORDS
     result_bits = a.rows // a.requant_interval * a.lanes * ACTIVATION_BITS
@@ -215,16 +234,16 @@ def parameter_groups(accelerator: Accelerator, dsp_type: DspType, images: ImageS
             (
                 Parameter("INDEX_BITS", index_bits, "of an entry: column, last of its row, empty row"),
                 Parameter("COLUMN_BITS", index_bits - 2, "number of a block column"),
-                Parameter("INDEX_WORDS", words["index"], "entries"),
-                address("INDEX_ADDRESS_BITS", words["index"], "of an entry"),
-                number("ENTRY_COUNT_BITS", max(m.parts[Part.INDEX].words for m in images.matrices), "of a matrix"),
+                Parameter("INDEX_WORDS", words.get("index", 0), "entries on chip"),
+                address("INDEX_ADDRESS_BITS", max(words.get("index", 0), buffers * index_buffer), "of an entry"),
+                number("ENTRY_COUNT_BITS", max(index_entry_count(images, m) for m in images.matrices), "of a count"),
                 Parameter("CHANNEL_BITS", CHANNEL_BITS, "of a channel's constants"),
                 *(
                     Parameter(f"CHANNEL_{name.upper()}", start, f"where its {name} begins")
                     for name, start in fields.items()
                 ),
-                Parameter("CHANNEL_WORDS", words["channels"], "words of R / Q channels"),
-                address("CHANNEL_ADDRESS_BITS", words["channels"], "of a word"),
+                Parameter("CHANNEL_WORDS", words.get("channels", 0), "words of R / Q channels on chip"),
+                address("CHANNEL_ADDRESS_BITS", max(words.get("channels", 0), buffers * channel_buffer), "of a word"),
                 Parameter("TABLES", tables, "matrices with an activation behind them"),
                 address("TABLE_NUMBER_BITS", tables, "number of one"),
             ),
@@ -244,6 +263,25 @@ def parameter_groups(accelerator: Accelerator, dsp_type: DspType, images: ImageS
                 number("ROW_WORDS_BITS", row_words, "of a count of a block row's words"),
                 address("PART_BITS", a.requant_interval, "which of Q parts of a block row"),
                 Parameter("PORT_BEATS", ceil_div(a.weight_port_bits, a.axi_port_bits), "beats of a word of weights"),
+            ),
+        ),
+        ParameterGroup(
+            "External memory.",
+            (
+                Parameter("EXTERNAL", int(bool(streamed)), "1 if any matrix's weights lie there"),
+                Parameter("PORTS", max(a.axi_ports, 1), "AXI read ports; a beat is as wide as all together"),
+                Parameter("AXI_BITS", a.axi_port_bits, "of one port"),
+                Parameter("READ_BEATS", READ_BEATS, "beats that are asked for ahead, the most"),
+                address("BEAT_ADDRESS_BITS", words.get("ddr", 0), "number of a beat"),
+                number(
+                    "BEAT_COUNT_BITS",
+                    max(most[Part.WEIGHTS], most[Part.INDEX] + most[Part.CHANNELS], 1),
+                    "of a count of a matrix's",
+                ),
+                Parameter("WORD_BEATS", ceil_div(a.weight_port_bits, beat), "beats of a word of weights"),
+                Parameter("CHANNEL_BEATS", channel_beats, "beats of a word of channels"),
+                Parameter("INDEX_BUFFER", index_buffer, "entries of one of the three buffers"),
+                Parameter("CHANNEL_BUFFER", channel_buffer, "words of channels of one of them"),
             ),
         ),
         ParameterGroup(

@@ -68,8 +68,10 @@ class Accelerator:
                 raise self._refusal(field, "a positive integer")
         if not self.clock_mhz > 0:
             raise self._refusal("clock_mhz", "above 0")
-        if self.axi_ports < 0:
-            raise self._refusal("axi_ports", "0 or more")
+        if self.axi_ports < 0 or self.axi_ports & (self.axi_ports - 1):
+            raise self._refusal("axi_ports", "0 or a power of two")
+        if self.axi_port_bits & (self.axi_port_bits - 1) or self.axi_port_bits < 32:
+            raise self._refusal("axi_port_bits", "a power of two from 32 on")
         if self.weight_bits not in WEIGHT_BITS:
             raise self._refusal("weight_bits", "8 or 4")
         if self.dsp_packing not in packing_choices(self.weight_bits):

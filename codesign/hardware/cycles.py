@@ -23,7 +23,7 @@ from math import ceil
 from codesign.boards import DspType
 from codesign.hardware.accelerator import Accelerator, SparseMatrix, WeightMemory
 from codesign.hardware.dsp import dsp_packing
-from codesign.hardware.images import image_bits
+from codesign.hardware.images import beat_bits, block_beats, image_bits
 from codesign.hardware.memories import ceil_div
 from codesign.numerics import ACTIVATION_BITS
 
@@ -70,7 +70,7 @@ def fetch_cycles(accelerator: Accelerator, memory: WeightMemory, bytes_per_secon
     bits = 8 * external_bytes_per_cycle(accelerator, bytes_per_second)
     if not bits:
         raise ValueError("weights in external memory need at least one port")
-    return ceil(accelerator.block_bits / bits)
+    return ceil(block_beats(accelerator) * beat_bits(accelerator) / bits)
 
 
 def block_row_cycles(accelerator: Accelerator, blocks: int, groups: int, fetch: int) -> int:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from codesign.hardware.accelerator import Accelerator, SparseMatrix
 from codesign.hardware.memories import ceil_div
+from codesign.numerics import CHANNEL_BITS
 
-STREAMED_INDEX_BITS, STREAMED_CHANNEL_BITS = 16, 64
-"""Of an index entry and of a channel's constants in external memory: powers of two, so that none spans two beats."""
+STREAMED_INDEX_BITS = 16
+"""Of an index entry in external memory: a power of two, so that none spans two beats."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,31 @@ def block_words(accelerator: Accelerator) -> int:
     return ceil_div(accelerator.block_bits, accelerator.weight_port_bits)
 
 
+def beat_bits(accelerator: Accelerator) -> int:
+    """A beat of external memory: as wide as all ports together."""
+    return accelerator.axi_ports * accelerator.axi_port_bits
+
+
+def block_beats(accelerator: Accelerator) -> int:
+    """Beats of one block in external memory, where it has as many words as on chip."""
+    return ceil_div(block_words(accelerator) * accelerator.weight_port_bits, beat_bits(accelerator))
+
+
+def external_beats(accelerator: Accelerator, blocks: int, entries: int, block_rows: int) -> tuple[int, int, int]:
+    """(weights, index, channel constants) of one matrix in external memory, in beats.
+
+    Every block begins a beat, the index does, and every word of R/Q channels.
+    """
+    beat = beat_bits(accelerator)
+    channels = accelerator.rows // accelerator.requant_interval * CHANNEL_BITS
+    return (
+        blocks * block_beats(accelerator),
+        ceil_div(entries * STREAMED_INDEX_BITS, beat),
+        block_rows * accelerator.requant_interval * ceil_div(channels, beat),
+    )
+
+
 def image_bits(accelerator: Accelerator, sparse: SparseMatrix) -> ImageBits:
     """Bits of one matrix's images in external memory."""
-    return ImageBits(
-        blocks=sparse.nonzero_blocks * accelerator.block_bits,
-        index=sparse.index_entries * STREAMED_INDEX_BITS,
-        channels=sparse.block_rows * accelerator.rows * STREAMED_CHANNEL_BITS,
-    )
+    beats = external_beats(accelerator, sparse.nonzero_blocks, sparse.index_entries, sparse.block_rows)
+    return ImageBits(*(count * beat_bits(accelerator) for count in beats))

@@ -281,6 +281,7 @@ class Search:
             return ()
         lanes = ceil_div(now.max_tokens, groups - 1)
         port_bits, axi_ports = _weight_path(self.board, now.block_bits, groups - 1, now.clock_mhz)
+        port_bits = max(port_bits, axi_ports * self.board.axi.port_bits)
         larger = replace(now, lanes=lanes, weight_port_bits=port_bits, axi_ports=axi_ports)
         return self.evaluate(larger, density).resources.exceeding(self.limit)
 
@@ -294,7 +295,12 @@ def _weight_path(board: Board, block_bits: int, groups: int, clock_mhz: float) -
     needed = block_bits / groups
     per_cycle = 8 * board.read_bytes_per_second / (clock_mhz * 1e6)
     ports = ceil(min(needed, per_cycle) / board.axi.port_bits)
-    return max(8, _power_of_two_at_least(needed)), max(1, min(ports, board.axi.ports))
+    most = _power_of_two_at_most(max(1, min(ports, board.axi.ports)))
+    return max(8, _power_of_two_at_least(needed)), most
+
+
+def _power_of_two_at_most(value: int) -> int:
+    return 1 << (value.bit_length() - 1)
 
 
 def _candidates(board: Board, work: Work) -> Iterator[Candidate]:
@@ -313,7 +319,7 @@ def _candidates(board: Board, work: Work) -> Iterator[Candidate]:
                 for groups, lanes in _lane_choices(tile):
                     port_bits, most_ports = _weight_path(board, rows * cols * work.weight_bits, groups, clock)
                     # A port costs logic and buffers: fewer may leave room for what is worth more.
-                    every_ports = range(1, most_ports + 1)
+                    every_ports = [1 << n for n in range(most_ports.bit_length())]
                     for interval, storage, axi_ports in product(intervals, storages, every_ports):
                         accelerator = Accelerator(
                             rows=rows,
@@ -326,7 +332,8 @@ def _candidates(board: Board, work: Work) -> Iterator[Candidate]:
                             axi_port_bits=board.axi.port_bits,
                             requant_interval=interval,
                             activation_memory=storage,
-                            weight_port_bits=port_bits,
+                            # A beat of external memory is at most a word of weights.
+                            weight_port_bits=max(port_bits, axi_ports * board.axi.port_bits),
                             axi_ports=axi_ports,
                         )
                         dsps = array_dsps(accelerator, dsp_type) + requantiser_dsps(accelerator, dsp_type)

@@ -8,7 +8,7 @@ which every block row reserves its part when it ends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,13 +20,49 @@ from codesign.hardware.cycles import array_stages, requantise_stages, token_grou
 from codesign.hardware.memories import ceil_div
 from codesign.numerics import ACTIVATION_BITS
 
+READ_BEATS = 512
+"""Beats of external memory that may be on their way or wait for use: two of the longest bursts."""
+CONSTANT_BUFFERS = 3
+"""Matrices in external memory whose index and channel constants are on chip at a time."""
 INDEX_QUEUE = 8
 """Index entries that may be read ahead of the array."""
 JOB_QUEUE = 4
 """Matrices that may have been accepted and not begun."""
 _INDEX_READ = 3  # from an entry's address to its place in the queue
 _LOADED = 2  # from a job's last beat to its activations' presence
+_FIFO = 3  # from a beat's arrival to its use
+_REGIONS = 4  # regions of external memory that are asked for and not all used
 _STORE = 3  # from a result's writing to its first beat
+
+
+@dataclass(frozen=True)
+class ExternalPart:
+    """What a matrix has in external memory, in beats as wide as all ports together.
+
+    Attributes:
+        constants_base: Where its index begins, with the channel constants behind it.
+        constants_beats: Of both.
+        weights_base: Where its weights begin.
+        weight_beats: Of these.
+    """
+
+    constants_base: int
+    constants_beats: int
+    weights_base: int
+    weight_beats: int
+
+
+@dataclass(frozen=True)
+class ExternalMemory:
+    """External memory that answers bursts in order.
+
+    Attributes:
+        latency: Cycles from a burst's request to its first beat, at least.
+        rate: Beats of every port in 256 cycles, at most.
+    """
+
+    latency: int = 60
+    rate: int = 256
 
 
 @dataclass(frozen=True)
@@ -36,10 +72,12 @@ class Job:
     Attributes:
         columns: Block columns.
         row_blocks: Nonzero blocks of each block row.
+        external: What of it lies in external memory; None: nothing.
     """
 
     columns: int
     row_blocks: tuple[int, ...]
+    external: ExternalPart | None = None
 
 
 @dataclass(frozen=True)
@@ -102,8 +140,9 @@ def timeline(
     tokens: int,
     *,
     tables: bool = True,
+    memory: ExternalMemory | None = None,
 ) -> list[JobTimes]:
-    """The times of every job of a run whose weights are on chip.
+    """The times of every job of a run.
 
     Args:
         accelerator: The array.
@@ -112,10 +151,11 @@ def timeline(
         jobs: In order, repeats included.
         tokens: Of every job, at most ``max_tokens``.
         tables: Whether the design has activations by table.
+        memory: For jobs that have parts there.
     """
+    reader = _Reader(accelerator, jobs, memory or ExternalMemory())
     groups = token_groups(accelerator, tokens)
     fetch = ceil_div(accelerator.block_bits, accelerator.weight_port_bits)
-    slot = max(groups, fetch)
     row_words = groups * accelerator.requant_interval
     to_result = 1 + array_stages(accelerator, dsp_type) + requantise_stages(tables)
 
@@ -132,6 +172,9 @@ def timeline(
         # The index reader takes a job in the cycle of the last entry of the one before.
         room = times[number - JOB_QUEUE].begun + 1 if number >= JOB_QUEUE else 1
         read = max(read, room)
+        if job.external:
+            read = max(read, reader.constants() + 2)
+        slot = groups if job.external else max(groups, fetch)
         begun = 0
         for blocks in job.row_blocks:
             row_begun = 0
@@ -142,7 +185,13 @@ def timeline(
                 now = max(head, finished)
                 if blocks:
                     # Its weights are fetched from when the block before it enters the array.
-                    now = max(now, max(head, last_block) + fetch)
+                    fetched = max(head, last_block) + fetch
+                    if job.external:
+                        word = max(head, last_block)
+                        for _ in range(fetch):
+                            word = reader.word(word) + 1
+                        fetched = word
+                    now = max(now, fetched)
                 if not begun:
                     now = begun = max(now, loaded)
                 if blocks:
@@ -159,8 +208,130 @@ def timeline(
             written = finished + to_result + np.arange(row_words)
             before = int(sent[-1][-1]) if sent else 0
             sent.append(_send(written + _STORE, before, streams.result_beats))
+        if job.external:
+            reader.freed.append(finished + row_words + array_stages(accelerator, dsp_type))
         times.append(JobTimes(loaded, begun, finished, int(written[-1]), int(sent[-1][-1])))
     return times
+
+
+class _Reader:
+    """The reader of external memory: regions in order, cut into bursts, their beats, and when each is used.
+
+    Constants keep two jobs ahead of weights: constants 0, constants 1, weights 0, constants 2, weights 1, …
+    Everything happens in one order, so that every time follows from earlier ones.
+    """
+
+    def __init__(self, accelerator: Accelerator, jobs: Sequence[Job], memory: ExternalMemory) -> None:
+        self.memory = memory
+        self.page = 4096 // (accelerator.axi_port_bits // 8)
+        ports = max(accelerator.axi_ports, 1)
+        self.word_beats = ceil_div(accelerator.weight_port_bits, ports * accelerator.axi_port_bits)
+        self.freed: list[int] = []  # when each job is through with its constants
+        # Asking: the region that is being cut into bursts.
+        self._to_ask = self._order(jobs)
+        self._address = self._left = 0
+        self._picked: list[int] = []
+        self._free = 1  # the next region can be picked
+        self._check = 0  # the next burst can be asked for
+        self._regions: list[tuple[bool, int]] = []  # (whether constants, beats)
+        # Beats: when each has come, and when it is used.
+        self._came: list[int] = []
+        self._credit, self._given = 511, 0
+        self._used: list[int] = []
+        self._over: list[int] = []  # a region's last beat
+        self._place = 0
+        self._constants_over: list[int] = []
+        self._constants_picked = self._constants_wanted = self._word_taken = 0
+
+    def _order(self, jobs: Sequence[Job]) -> Iterator[tuple[int, int, bool, int]]:
+        """(first beat, beats, whether constants, when the list of jobs has come there) of every region."""
+        external = [(number, job.external) for number, job in enumerate(jobs) if job.external]
+        # Constants and weights walk the list each by itself, a job per cycle; a picked one holds them up.
+        at, past, turns = {True: 1, False: 1}, {True: 0, False: 0}, 0
+        for turn in range(len(external) + 1):
+            for constants, index in ((True, turn), (False, turn - 1)):
+                if not 0 <= index < len(external):
+                    continue
+                number, part = external[index]
+                ready = at[constants] + number - past[constants]
+                if not constants and turn == len(external):
+                    # The last weights wait until it is known that no more constants come.
+                    ready = max(ready, at[True] + len(jobs) - past[True])
+                if constants:
+                    yield part.constants_base, part.constants_beats, True, ready
+                else:
+                    yield part.weights_base, part.weight_beats, False, ready
+                at[constants], past[constants] = self._picked[turns] + 1, number + 1
+                turns += 1
+
+    def _ask(self) -> None:
+        """Ask for the next burst: its beats' times."""
+        while not self._left:
+            self._address, self._left, constants, ready = next(self._to_ask)
+            pick = max(self._free, ready)
+            if constants:
+                if self._constants_picked >= CONSTANT_BUFFERS:
+                    pick = max(pick, self.freed[self._constants_picked - CONSTANT_BUFFERS] + 1)
+                self._constants_picked += 1
+            if len(self._regions) >= _REGIONS:
+                pick = max(pick, self._over[len(self._regions) - _REGIONS] + 1)
+            self._picked.append(pick)
+            self._free, self._check = pick + 1, pick + 2
+            if self._left:  # a matrix without blocks has no weights
+                self._regions.append((constants, self._left))
+        length = min(self._left, self.page - self._address % self.page, 256)
+        waiting = len(self._came) + length - READ_BEATS
+        asked = 1 + max(self._check, self._used[waiting - 1] + 1 if waiting > 0 else 0)
+        for _ in range(length):
+            # Credit grows by the rate up to less than two beats; a beat takes 256 of it.
+            missing = max(0, 256 - self._credit)
+            earned = self._given + max(1, ceil_div(missing, self.memory.rate))
+            came = max(asked + self.memory.latency, earned)
+            self._credit = min(self._credit + (came - self._given) * self.memory.rate, 511) - 256
+            self._given = came
+            self._came.append(came)
+        self._address += length
+        self._left -= length
+        self._check, self._free = asked + 2, asked + 1
+
+    def _use(self, earliest: int) -> int:
+        """Use the next beat, no sooner than that."""
+        while len(self._came) <= len(self._used):
+            self._ask()
+        at = max(earliest, self._came[len(self._used)] + _FIFO, self._used[-1] + 1 if self._used else 0)
+        self._used.append(at)
+        self._place += 1
+        constants, beats = self._regions[len(self._over)]
+        if self._place == beats:
+            self._place = 0
+            self._over.append(at)
+            if constants:
+                self._constants_over.append(at)
+        return at
+
+    def _at_constants(self) -> bool:
+        while len(self._regions) <= len(self._over):
+            self._ask()
+        return self._regions[len(self._over)][0]
+
+    def constants(self) -> int:
+        """The cycle of the last beat of the next job's constants."""
+        while len(self._constants_over) <= self._constants_wanted:
+            self._use(0)
+        self._constants_wanted += 1
+        return self._constants_over[self._constants_wanted - 1]
+
+    def word(self, earliest: int) -> int:
+        """The cycle in which the next word of weights is taken, no sooner than that."""
+        while self._at_constants():
+            self._use(0)
+        if self.word_beats == 1:
+            return self._use(earliest)
+        # The next word is put together when the one before is taken.
+        for _ in range(self.word_beats):
+            last = self._use(self._word_taken)
+        self._word_taken = max(earliest, last + 1)
+        return self._word_taken
 
 
 def _send(ready: NDArray[np.int64], before: int, beats: int) -> NDArray[np.int64]:

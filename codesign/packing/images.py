@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from codesign.errors import InputError
 from codesign.files import check, read_json, to_json
 from codesign.hardware.accelerator import Accelerator, WeightMemory
-from codesign.hardware.images import STREAMED_CHANNEL_BITS, STREAMED_INDEX_BITS, index_bits
+from codesign.hardware.images import STREAMED_INDEX_BITS, beat_bits, index_bits
 from codesign.hardware.memories import ceil_div
 from codesign.numerics import CHANNEL_BITS
 from codesign.packing.blocks import PackedMatrix
@@ -38,8 +38,6 @@ from codesign.packing.words import (
 
 FORMAT = "codesign-images-2"
 MANIFEST = "manifest.json"
-ALIGNMENT = 64
-"""Bytes that every part of the external image begins at a multiple of: the widest port's word (512 bits)."""
 _HEADER_PART = 800_000
 """Most characters of one included part of a header."""
 
@@ -123,6 +121,8 @@ class Engine(_Strict):
     weight_bits: int
     weight_port_bits: int
     requant_interval: int
+    axi_ports: int
+    axi_port_bits: int
 
 
 class Size(_Strict):
@@ -149,7 +149,8 @@ class Manifest(_Strict):
 ORDER = (
     "Blocks in schedule order (block rows ascending, columns ascending within); within a block row-major, element"
     " (r, c) number r*C + c, little-endian, two's complement. A block begins on a word of its own, its last word is"
-    " filled up with zeros. Index entry: column block; its highest bit marks an entry that stands for an empty block"
+    " filled up with zeros. In external memory each part of a matrix begins with a beat, each word of channels too."
+    " Index entry: column block; its highest bit marks an entry that stands for an empty block"
     " row, the next one a block row's last entry. Channel word: R/Q channels, the first lowest, each "
     + ", ".join(f"{name} {width}" for name, width in CHANNEL_FIELDS)
     + " bits from the lowest. Tables: two of 256 entries for each matrix, for -128 to 127."
@@ -200,26 +201,28 @@ def make_images(accelerator: Accelerator, matrices: Sequence[EngineMatrix]) -> I
         filled[image] = place.first + len(words)
         return place
 
-    def put_bytes(words: Words) -> Place:
-        data = np.ascontiguousarray(words).reshape(-1, 1)
-        place = put("ddr", WeightMemory.DDR, 8, data)
-        put("ddr", WeightMemory.DDR, 8, np.zeros((-len(data) % ALIGNMENT, 1), np.uint8))
-        return place
+    def put_external(words: Words) -> Place:
+        """Rows of whole beats."""
+        return put("ddr", WeightMemory.DDR, beat, words.reshape(-1, beat // 8))
 
     rows, interval = accelerator.rows, accelerator.requant_interval
     port, bits = accelerator.weight_port_bits, accelerator.weight_bits
     entry_bits = max((index_bits(m.packed.block_columns) for m in matrices), default=1)
     channel_bits = rows // interval * CHANNEL_BITS
+    beat = beat_bits(accelerator)
     places = []
     for matrix in matrices:
         packed, parts = matrix.packed, {}
         blocks = packed.blocks.reshape(len(packed.blocks), accelerator.block_area)
         if matrix.memory is WeightMemory.DDR:
-            # Whole bytes: what a burst brings is not padded to the on-chip port.
-            parts[Part.WEIGHTS] = put_bytes(to_words(blocks, bits, 8))
-            entries = index_entries(packed, STREAMED_INDEX_BITS)[:, None]
-            parts[Part.INDEX] = put_bytes(to_words(entries, STREAMED_INDEX_BITS, STREAMED_INDEX_BITS))
-            parts[Part.CHANNELS] = put_bytes(channel_words(matrix.channels, rows, rows, STREAMED_CHANNEL_BITS))
+            if port % beat:
+                raise ValueError(f"words of {port} bits are no multiple of external memory's beats of {beat}")
+            # In the order of reading: constants, then weights; blocks of whole words, as on chip.
+            entries = index_entries(packed, STREAMED_INDEX_BITS)[None, :]
+            parts[Part.INDEX] = put_external(to_words(entries, STREAMED_INDEX_BITS, beat))
+            constants = channel_words(matrix.channels, rows, interval, ceil_div(channel_bits, beat) * beat)
+            parts[Part.CHANNELS] = put_external(constants)
+            parts[Part.WEIGHTS] = put_external(to_words(blocks, bits, port))
         else:
             name = f"weights_{matrix.memory.value}"
             parts[Part.WEIGHTS] = put(name, matrix.memory, port, to_words(blocks, bits, port))
@@ -440,12 +443,16 @@ def matrices_of(images: ImageSet) -> Iterator[EngineMatrix]:
         _, channel_bits, constants = words(Part.CHANNELS)
         interval = engine.requant_interval
         if memory is WeightMemory.DDR:
-            entry_bits = STREAMED_INDEX_BITS
+            entry_bits, width = STREAMED_INDEX_BITS, engine.weight_port_bits
+            weights = weights.reshape(-1, width // 8)
             entries = entries.reshape(-1, entry_bits // 8)
-            channel_bits, interval = STREAMED_CHANNEL_BITS, engine.rows
+            channel_bits = ceil_div(engine.rows // interval * CHANNEL_BITS, channel_bits) * channel_bits
             constants = constants.reshape(-1, channel_bits // 8)
         blocks = from_words(weights, engine.weight_bits, area, width).astype(np.int8)
-        found = from_index(from_words(entries, entry_bits, 1, entry_bits, signed=False)[:, 0], entry_bits)
+        numbers = from_words(entries, entry_bits, 1, entry_bits, signed=False)[:, 0]
+        # What fills up the last beat has no marks.
+        used = int(np.flatnonzero(numbers >> (entry_bits - 2))[-1]) + 1 if numbers.any() else 0
+        found = from_index(numbers[:used], entry_bits)
         if len(blocks) != len(found[0]):
             raise ValueError(f"{matrix.name}: {len(blocks)} blocks, {len(found[0])} index entries")
         packed = PackedMatrix(

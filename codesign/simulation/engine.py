@@ -19,14 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.boards import DspType
-from codesign.codegen.rtl import has_tables, rtl_files
+from codesign.codegen.rtl import has_tables, is_streamed, rtl_files
 from codesign.codegen.rtl import result_words as most_result_words
 from codesign.errors import InputError
 from codesign.hardware.accelerator import Accelerator
 from codesign.hardware.memories import ceil_div
-from codesign.hardware.timeline import Job, JobTimes, Streams, timeline
+from codesign.hardware.timeline import ExternalMemory, ExternalPart, Job, JobTimes, Streams, timeline
 from codesign.packing.blocks import PackedMatrix
-from codesign.packing.images import ImageSet, memory_text
+from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text
 from codesign.packing.words import Words
 from codesign.simulation.toolchain import compiles, verilator_environment
 from codesign.simulation.words import activation_beats, result_beats, results_of_beats, uram_beats
@@ -39,10 +39,11 @@ SLACK = 1000
 
 @dataclass(frozen=True)
 class Pauses:
-    """How often the streams pause, of 256 cycles; both never by default."""
+    """How often the streams and external memory pause, of 256 cycles; never by default."""
 
     activations: int = 0
     results: int = 0
+    reads: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class EngineRun:
         activations: Features × tokens of every matrix that is run, int8.
         first: Number of the first matrix that is run.
         repeats: How often they are run.
-        pauses: Of the streams.
+        pauses: Of the streams and of external memory.
+        memory: External memory.
         seed: Of the pauses.
     """
 
@@ -69,6 +71,7 @@ class EngineRun:
     first: int = 0
     repeats: int = 1
     pauses: Pauses = field(default_factory=Pauses)
+    memory: ExternalMemory = field(default_factory=ExternalMemory)
     seed: int = 1
 
     @property
@@ -92,11 +95,28 @@ class EngineRun:
 
     def predicted(self) -> list[JobTimes]:
         """What the hardware model says, without pauses."""
-        jobs = [Job(m.block_columns, tuple(m.row_blocks.tolist())) for m in self.matrices]
+        places = self.images.matrices[self.first : self.first + len(self.activations)]
+        jobs = [
+            Job(m.block_columns, tuple(m.row_blocks.tolist()), _external(self.images, place))
+            for m, place in zip(self.matrices, places, strict=True)
+        ]
         tables = has_tables(self.images)
         return timeline(
-            self.accelerator, self.dsp_type, self.streams(), jobs * self.repeats, self.tokens, tables=tables
+            self.accelerator,
+            self.dsp_type,
+            self.streams(),
+            jobs * self.repeats,
+            self.tokens,
+            tables=tables,
+            memory=self.memory,
         )
+
+
+def _external(images: ImageSet, matrix: MatrixPlaces) -> ExternalPart | None:
+    if not is_streamed(images, matrix):
+        return None
+    index, channels, weights = (matrix.parts[part] for part in (Part.INDEX, Part.CHANNELS, Part.WEIGHTS))
+    return ExternalPart(index.first, index.words + channels.words, weights.first, weights.words)
 
 
 @dataclass(frozen=True)
@@ -139,9 +159,11 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
     sizes = [len(part) for part in results]
     # One repeat in the file and in what is kept, so that the last repeat lies in order.
     uram = uram_beats(run.accelerator, run.images)
+    _, external_bits, external = run.images.contents.get("ddr", (None, 8, np.zeros((0, 1), np.uint8)))
     parameters = {
         "IN_BEATS": sum(map(len, beats)),
         "LOAD_BEATS": max(len(uram), 1),
+        "EXTERNAL_BEATS": len(external) or 1,
         "OUT_BEATS": sum(sizes),
         "JOBS": len(beats) * run.repeats,
     }
@@ -154,7 +176,8 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
             (folder / name).write_bytes(data)
     (folder / "activations.mem").write_bytes(_marked(beats))
     (folder / "uram.mem").write_bytes(memory_text(uram, run.accelerator.axi_port_bits) or b"0\n")
-    pausing = max(run.pauses.activations, run.pauses.results)
+    (folder / "external.mem").write_bytes(memory_text(external, external_bits) or b"0\n")
+    pausing = max(run.pauses.activations, run.pauses.results, run.pauses.reads)
     request = {
         "first_layer": run.first,
         "layers": len(run.activations),
@@ -164,6 +187,9 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         "in_total": sum(map(len, beats)) * run.repeats,
         "in_pause": run.pauses.activations,
         "out_pause": run.pauses.results,
+        "read_pause": run.pauses.reads,
+        "latency": run.memory.latency,
+        "rate": run.memory.rate,
         "seed": run.seed or 1,
         "limit": (predicted[-1].sent + SLACK) * 256 // (256 - pausing) * (1 if pausing == 0 else 3),
     }
@@ -225,7 +251,7 @@ def _build(run: EngineRun, parameters: Mapping[str, int], work: Path, *, waves: 
         for name, data in rtl_files(run.accelerator, run.dsp_type, run.images, "").items()
         if name.endswith(".sv")
     }
-    files |= {name: (BENCH / name).read_bytes() for name in ("harness.vlt", "harness.sv")}
+    files |= {name: (BENCH / name).read_bytes() for name in ("harness.vlt", "external_memory.sv", "harness.sv")}
     digest = hashlib.sha256(repr((sorted(parameters.items()), waves, fast)).encode())
     for name, data in sorted(files.items()):
         digest.update(name.encode() + b"\0" + data)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from codesign.boards import DspType
 from codesign.hardware.accelerator import Accelerator, WeightMemory
 from codesign.hardware.memories import ceil_div
+from codesign.hardware.timeline import ExternalMemory
 from codesign.packing.blocks import pack
 from codesign.packing.images import EngineMatrix, make_images
 from codesign.simulation.engine import EngineRun, Pauses
@@ -98,6 +99,9 @@ def draw(seed: int) -> tuple[EngineRun, list[NDArray[np.int64]]]:
     rows, cols = (int(g.choice([1, 2, 3, 4, 5, 8, 12, 16])) for _ in range(2))
     lanes = int(g.choice([1, 2, 3, 4, 5, 7]))
     interval = int(g.choice([q for q in (1, 2, 4, 8) if rows % q == 0]))
+    external = bool(g.random() < 0.4)
+    ports, port_bits = (int(g.choice([1, 1, 2, 4])) if external else 0), int(g.choice([32, 64, 128]))
+    word_bits = int(g.choice([8, 16, 32, 64, 128]))
     accelerator = Accelerator(
         rows=rows,
         cols=cols,
@@ -106,9 +110,9 @@ def draw(seed: int) -> tuple[EngineRun, list[NDArray[np.int64]]]:
         dsp_packing=int(g.choice([1, 2, 2] if weight_bits == 8 else [1, 2, 4, 4])),
         clock_mhz=200.0,
         max_tokens=int(g.integers(1, 131)),
-        weight_port_bits=int(g.choice([8, 16, 32, 64, 128])),
-        axi_ports=1,
-        axi_port_bits=int(g.choice([32, 64, 128])),
+        weight_port_bits=max(word_bits, ports * port_bits),
+        axi_ports=ports,
+        axi_port_bits=port_bits,
         requant_interval=interval,
     )
     tokens = int(g.choice([1, accelerator.max_tokens, int(g.integers(1, accelerator.max_tokens + 1))]))
@@ -118,7 +122,7 @@ def draw(seed: int) -> tuple[EngineRun, list[NDArray[np.int64]]]:
             int(g.integers(1, 60)),
             float(g.choice([0.0, 1.0, g.random(), g.random(), g.random() / 5])),
             bool(g.random() < 0.3),
-            WeightMemory(g.choice(["bram", "bram", "uram"])),
+            WeightMemory(g.choice(["bram", "uram", "ddr", "ddr"] if external else ["bram", "bram", "uram"])),
         )
         for _ in range(int(g.integers(1, 6)))
     ]
@@ -126,5 +130,6 @@ def draw(seed: int) -> tuple[EngineRun, list[NDArray[np.int64]]]:
         accelerator, shapes, tokens, seed, dsp_type=dsp_type, repeats=int(g.choice([1, 1, 2, 5]))
     )
     if g.random() < 0.3:
-        run = replace(run, pauses=Pauses(int(g.integers(0, 230)), int(g.integers(0, 230))))
-    return run, expected
+        run = replace(run, pauses=Pauses(*(int(g.integers(0, 230)) for _ in range(3))))
+    memory = ExternalMemory(int(g.integers(1, 100)), int(g.choice([256, int(g.integers(20, 257))])))
+    return replace(run, memory=memory), expected

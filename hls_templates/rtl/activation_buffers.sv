@@ -55,7 +55,7 @@ module activation_buffers
   assign job_ready = job_last;
   assign ready     = filled != 0;
 
-  stream_words #(.BEATS(ACTIVATION_BEATS)) u_words (
+  words #(.WIDTH(STREAM_BITS), .BEATS(ACTIVATION_BEATS)) u_words (
       .clk,
       .reset,
       .valid(beat),

@@ -30,6 +30,19 @@ module engine
     output logic [31:0]            s_axil_rdata,
     output logic [1:0]             s_axil_rresp,
 
+    // AXI4 read channels of external memory, one per port.
+    output logic [PORTS-1:0]                m_axi_arvalid,
+    input  logic [PORTS-1:0]                m_axi_arready,
+    output logic [PORTS-1:0][63:0]          m_axi_araddr,
+    output logic [PORTS-1:0][7:0]           m_axi_arlen,
+    output logic [PORTS-1:0][2:0]           m_axi_arsize,
+    output logic [PORTS-1:0][1:0]           m_axi_arburst,
+    input  logic [PORTS-1:0]                m_axi_rvalid,
+    output logic [PORTS-1:0]                m_axi_rready,
+    input  logic [PORTS-1:0][AXI_BITS-1:0]  m_axi_rdata,
+    input  logic [PORTS-1:0][1:0]           m_axi_rresp,
+    input  logic [PORTS-1:0]                m_axi_rlast,
+
     // AXI4-Stream: activations (or weights for URAM) in.
     input  logic                   s_axis_tvalid,
     output logic                   s_axis_tready,
@@ -51,6 +64,9 @@ module engine
   logic [LAYER_BITS:0] layers;
   logic [REPEAT_BITS-1:0] repeats;
   logic [GROUP_COUNT_BITS-1:0] groups;
+  logic [63:0] memory_base;
+  logic [31:0] memory_stride;
+  logic read_error;
   registers u_registers (
       .clk,
       .reset,
@@ -78,8 +94,11 @@ module engine
       .repeats,
       .groups,
       .load_weights,
+      .memory_base,
+      .memory_stride,
       .finished,
       .framing_error,
+      .read_error,
       .wait_weights,
       .wait_activations,
       .wait_results
@@ -155,6 +174,7 @@ module engine
       .memory(fetch_memory),
       .address(fetch_address),
       .data(fetch_word),
+      .external_word,
       .load,
       .load_address,
       .load_data(load_word)
@@ -171,6 +191,95 @@ module engine
       .write_data(load_word),
       .finished(weights_finished)
   );
+
+  // ---- External memory.
+  logic external_valid, constants_done, constants_free;
+  logic [PORT_BITS-1:0] external_word;
+  logic [INDEX_ADDRESS_BITS-1:0] index_address;
+  logic [INDEX_BITS-1:0] external_entry;
+  logic [CHANNEL_ADDRESS_BITS-1:0] channel_address;
+  logic [R/Q-1:0][CHANNEL_BITS-1:0] external_channel;
+  assign m_axi_arsize  = {PORTS{3'($clog2(AXI_BITS / 8))}};
+  assign m_axi_arburst = {PORTS{2'b01}};  // incrementing
+  assign m_axi_rready  = '1;  // a burst is asked for only when it has room
+  if (EXTERNAL != 0) begin : g_external
+    logic constants_valid, constants_ready, weights_valid, weights_job_ready, index_write, channel_write, constants_first, constants_last;
+    logic [7:0] arlen;
+    logic [PORTS*AXI_BITS-1:0] beat;
+    job_t constants_job, weights_job;
+    job_walker u_constants_jobs (
+        .clk,
+        .reset,
+        .start,
+        .first,
+        .layers,
+        .repeats,
+        .job_valid(constants_valid),
+        .job_ready(constants_ready),
+        .job(constants_job)
+    );
+    job_walker u_weights_jobs (
+        .clk,
+        .reset,
+        .start,
+        .first,
+        .layers,
+        .repeats,
+        .job_valid(weights_valid),
+        .job_ready(weights_job_ready),
+        .job(weights_job)
+    );
+    external_reader u_reader (
+        .clk,
+        .reset,
+        .constants_valid,
+        .constants_ready,
+        .constants_job,
+        .weights_valid,
+        .weights_ready(weights_job_ready),
+        .weights_job,
+        .base(memory_base),
+        .stride(memory_stride),
+        .m_arvalid(m_axi_arvalid),
+        .m_arready(m_axi_arready),
+        .m_araddr(m_axi_araddr),
+        .m_arlen(arlen),
+        .m_rvalid(m_axi_rvalid),
+        .m_rdata(m_axi_rdata),
+        .m_rresp(m_axi_rresp),
+        .read_error,
+        .index_write,
+        .channel_write,
+        .beat,
+        .constants_first,
+        .constants_last,
+        .constants_done,
+        .constants_free,
+        .word_valid(external_valid),
+        .word(external_word),
+        .word_pop(fetch && fetch_memory == MEMORY_DDR)
+    );
+    assign m_axi_arlen = {PORTS{arlen}};
+    external_constants u_constants (
+        .clk,
+        .reset,
+        .index_write,
+        .channel_write,
+        .first(constants_first),
+        .last(constants_last),
+        .beat,
+        .index_address,
+        .index_entry(external_entry),
+        .channel_address,
+        .channel(external_channel)
+    );
+  end else begin : g_no_external
+    assign {m_axi_arvalid, m_axi_araddr, m_axi_arlen} = '0;
+    assign {external_valid, external_word, external_entry, external_channel, constants_done, read_error} = '0;
+    logic unused;
+    assign unused = &{1'b0, m_axi_arready, m_axi_rvalid, m_axi_rdata, m_axi_rresp, memory_base, memory_stride,
+                      index_address, channel_address, constants_free, fetch};
+  end
 
   // ---- Array.
   engine_core u_core (
@@ -190,7 +299,13 @@ module engine
       .fetch,
       .fetch_memory,
       .fetch_address,
-      .fetch_available(1'b1),
+      .fetch_available(fetch_memory != MEMORY_DDR || external_valid),
+      .index_address,
+      .external_entry,
+      .channel_address,
+      .external_channel,
+      .constants_done,
+      .constants_free,
       .fetch_word,
       .result_room,
       .result_reserve,
@@ -204,7 +319,7 @@ module engine
   );
 
   logic unused;  // there is no protected part; of the jobs, the activations need their columns only
-  assign unused = &{1'b0, s_axil_awprot, s_axil_arprot, buffer_job, fetch};
+  assign unused = &{1'b0, s_axil_awprot, s_axil_arprot, buffer_job, m_axi_rlast};
 
   // ---- The run is over when the last beat of its last job has left.
   logic [REPEAT_BITS+LAYER_BITS:0] jobs_left;

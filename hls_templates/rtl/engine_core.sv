@@ -19,6 +19,14 @@ module engine_core
     output logic                            activation_take,
     output logic                            activation_done,
 
+    // Index and channel constants from external memory: the same; a job's are there, and no longer needed.
+    output logic [INDEX_ADDRESS_BITS-1:0]   index_address,
+    input  logic [INDEX_BITS-1:0]           external_entry,
+    output logic [CHANNEL_ADDRESS_BITS-1:0] channel_address,
+    input  logic [R/Q-1:0][CHANNEL_BITS-1:0] external_channel,
+    input  logic                            constants_done,
+    output logic                            constants_free,
+
     // Weights: likewise.
     output logic                            fetch,
     output memory_t                         fetch_memory,
@@ -39,23 +47,57 @@ module engine_core
     output logic                            wait_results
 );
   // ---- Schedule.
-  logic [INDEX_ADDRESS_BITS-1:0] index_address;
-  logic [INDEX_BITS-1:0] index_entry;
+  logic [INDEX_BITS-1:0] index_entry, chip_entry;
+  logic index_streamed, index_streamed_late;
   logic [WORD_INDEX_BITS-1:0] fetch_index;
   logic issue, issue_swap, issue_first, issue_bank, drain;
   logic [GROUP_BITS-1:0] issue_group;
   drain_t drain_what;
 
+  // A job in external memory begins when its constants have come; they lie in the next of three buffers.
+  logic [1:0] arrived, buffer;
+  logic constants_there, sequencer_ready;
+  job_t placed;
+  assign constants_there = job.memory != MEMORY_DDR || arrived != 0;
+  assign job_ready       = sequencer_ready && constants_there;
+  always_comb begin
+    placed = job;
+    if (job.memory == MEMORY_DDR) begin
+      placed.index_base   = INDEX_ADDRESS_BITS'(32'(buffer) * INDEX_BUFFER);
+      placed.channel_base = CHANNEL_ADDRESS_BITS'(32'(buffer) * CHANNEL_BUFFER);
+    end
+  end
+  logic accept_external;
+  assign accept_external = job_valid && job_ready && job.memory == MEMORY_DDR;
+  always_ff @(posedge clk) begin
+    arrived <= arrived + 2'(constants_done) - 2'(accept_external);
+    if (accept_external) buffer <= buffer == 2'd2 ? 2'd0 : buffer + 1'b1;
+    if (reset) begin
+      arrived <= '0;
+      buffer  <= '0;
+    end
+  end
+
   sequencer u_sequencer (
       .*,
+      .job_valid(job_valid && constants_there),
+      .job_ready(sequencer_ready),
+      .job(placed),
       .issue_buffer(activation_buffer),
       .issue_column(activation_column)
   );
   assign activation_group = issue_group;
 
-  rom #(.WIDTH(INDEX_BITS), .DEPTH(INDEX_WORDS), .FILE("index.mem")) u_index (
-      .clk, .address(index_address), .data(index_entry)
-  );
+  if (INDEX_WORDS > 0) begin : g_index
+    localparam int Bits = INDEX_WORDS > 1 ? $clog2(INDEX_WORDS) : 1;
+    rom #(.WIDTH(INDEX_BITS), .DEPTH(INDEX_WORDS), .FILE("index.mem")) u_index (
+        .clk, .address(Bits'(index_address)), .data(chip_entry)
+    );
+  end else begin : g_no_index
+    assign chip_entry = '0;
+  end
+  delay #(.WIDTH(1), .CYCLES(2)) u_streamed (.clk, .d(index_streamed), .q(index_streamed_late));
+  assign index_entry = index_streamed_late ? external_entry : chip_entry;
 
   // ---- Array. Activations and weight words are there two cycles after they are asked for; the swap one cycle before.
   logic load, swap;
@@ -92,13 +134,23 @@ module engine_core
   // ---- Requantisers, R / Q rows at a time.
   logic [PART_BITS-1:0] part;
   logic [R/Q-1:0][L-1:0][31:0] chosen;
-  logic [R/Q-1:0][CHANNEL_BITS-1:0] channel;
+  logic [R/Q-1:0][CHANNEL_BITS-1:0] channel, chip_channel;
+  logic channel_streamed;
   logic [R/Q-1:0][L-1:0][7:0] requantised;
   logic unused_channel;  // its table bit, where the design has no tables
   assign unused_channel = &{1'b0, channel};
-  rom #(.WIDTH(R / Q * CHANNEL_BITS), .DEPTH(CHANNEL_WORDS), .FILE("channels.mem")) u_channels (
-      .clk, .address(what.channel), .data(channel)
-  );
+  if (CHANNEL_WORDS > 0) begin : g_channels
+    localparam int Bits = CHANNEL_WORDS > 1 ? $clog2(CHANNEL_WORDS) : 1;
+    rom #(.WIDTH(R / Q * CHANNEL_BITS), .DEPTH(CHANNEL_WORDS), .FILE("channels.mem")) u_channels (
+        .clk, .address(Bits'(what.channel)), .data(chip_channel)
+    );
+  end else begin : g_no_channels
+    assign chip_channel = '0;
+  end
+  assign channel_address = what.channel;
+  assign constants_free  = draining && what.last && what.streamed;
+  delay #(.WIDTH(1), .CYCLES(2)) u_channel_streamed (.clk, .d(what.streamed), .q(channel_streamed));
+  assign channel = channel_streamed ? external_channel : chip_channel;
   always_ff @(posedge clk) begin
     part   <= what.part;
     chosen <= sums[32'(part)*(R/Q) +: R/Q];

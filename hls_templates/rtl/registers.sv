@@ -32,15 +32,19 @@ module registers
     output logic [GROUP_COUNT_BITS-1:0] groups,
     // The stream in brings weights for URAM, until the run is over.
     output logic                        load_weights,
+    // External memory: where the first port's part begins, and how far apart the ports' parts are.
+    output logic [63:0]                 memory_base,
+    output logic [31:0]                 memory_stride,
 
     input  logic        finished,
     input  logic        framing_error,
+    input  logic        read_error,
     input  logic        wait_weights,
     input  logic        wait_activations,
     input  logic        wait_results
 );
   logic write, start_asked, load_asked, busy, done, interrupt_enable;
-  logic error_busy, error_request, error_framing;
+  logic error_busy, error_request, error_framing, error_memory;
   logic [7:0] address;
   logic [31:0] layer_first, layer_count, repeat_count, tokens;
   logic [31:0] cycles, stalls_weights, stalls_activations, stalls_results;
@@ -85,6 +89,7 @@ module registers
     status[STATUS_ERROR_BUSY]    = error_busy;
     status[STATUS_ERROR_REQUEST] = error_request;
     status[STATUS_ERROR_FRAMING] = error_framing;
+    status[STATUS_ERROR_MEMORY]  = error_memory;
   end
 
   always_ff @(posedge clk) begin
@@ -97,6 +102,9 @@ module registers
           ADDRESS_LAYERS:           layer_count <= s_wdata;
           ADDRESS_REPEATS:          repeat_count <= s_wdata;
           ADDRESS_TOKENS:           tokens <= s_wdata;
+          ADDRESS_MEMORY_BASE_LOW:  memory_base[31:0] <= s_wdata;
+          ADDRESS_MEMORY_BASE_HIGH: memory_base[63:32] <= s_wdata;
+          ADDRESS_MEMORY_STRIDE:    memory_stride <= s_wdata;
           ADDRESS_INTERRUPT_ENABLE: interrupt_enable <= s_wdata[0];
           default: ;
         endcase
@@ -107,6 +115,7 @@ module registers
         if (s_wdata[STATUS_ERROR_BUSY]) error_busy <= 1'b0;
         if (s_wdata[STATUS_ERROR_REQUEST]) error_request <= 1'b0;
         if (s_wdata[STATUS_ERROR_FRAMING]) error_framing <= 1'b0;
+        if (s_wdata[STATUS_ERROR_MEMORY]) error_memory <= 1'b0;
       end
     end else if (s_bready) begin
       s_bvalid <= 1'b0;
@@ -128,6 +137,7 @@ module registers
       load_weights <= 1'b0;
     end
     if (framing_error) error_framing <= 1'b1;
+    if (read_error) error_memory <= 1'b1;
 
     if (start || (load_asked && !busy)) begin
       cycles             <= '0;
@@ -152,6 +162,9 @@ module registers
         ADDRESS_LAYERS:             s_rdata <= layer_count;
         ADDRESS_REPEATS:            s_rdata <= repeat_count;
         ADDRESS_TOKENS:             s_rdata <= tokens;
+        ADDRESS_MEMORY_BASE_LOW:    s_rdata <= memory_base[31:0];
+        ADDRESS_MEMORY_BASE_HIGH:   s_rdata <= memory_base[63:32];
+        ADDRESS_MEMORY_STRIDE:      s_rdata <= memory_stride;
         ADDRESS_CYCLES:             s_rdata <= cycles;
         ADDRESS_STALLS_WEIGHTS:     s_rdata <= stalls_weights;
         ADDRESS_STALLS_ACTIVATIONS: s_rdata <= stalls_activations;
@@ -173,6 +186,9 @@ module registers
       error_busy       <= 1'b0;
       error_request    <= 1'b0;
       error_framing    <= 1'b0;
+      error_memory     <= 1'b0;
+      memory_base      <= '0;
+      memory_stride    <= '0;
       layer_first      <= '0;
       layer_count      <= 32'd1;
       repeat_count     <= 32'd1;

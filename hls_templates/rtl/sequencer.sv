@@ -18,6 +18,7 @@ module sequencer
 
     // Index memory: the entry of an address comes two cycles later.
     output logic [INDEX_ADDRESS_BITS-1:0]   index_address,
+    output logic                            index_streamed,  // of a job in external memory
     input  logic [INDEX_BITS-1:0]           index_entry,
 
     // Weights: one word of the next block per cycle.
@@ -118,6 +119,7 @@ module sequencer
       read_busy     <= 1'b1;
       read_first    <= 1'b1;
       read_address  <= job.index_base;
+      index_streamed <= job.memory == MEMORY_DDR;
       read_left     <= job.entries;
     end
     if (push) begin
@@ -303,6 +305,7 @@ module sequencer
           group: '0,
           part: '0,
           channel: channel,
+          streamed: now_memory == MEMORY_DDR,
           table_used: now_table_used,
           table_number: now_table_number
       };

@@ -17,7 +17,7 @@ module weight_loader
     logic complete;
     logic [PORT_BEATS*STREAM_BITS-1:0] word;
     assign s_ready = load_weights && !finished;
-    stream_words #(.BEATS(PORT_BEATS)) u_words (
+    words #(.WIDTH(STREAM_BITS), .BEATS(PORT_BEATS)) u_words (
         .clk, .reset, .valid(s_valid && s_ready), .data(s_data), .complete, .word_valid(write), .word
     );
     assign write_data = word[PORT_BITS-1:0];

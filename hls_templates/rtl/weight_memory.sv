@@ -1,5 +1,5 @@
-// Weights on chip: a ROM in block RAM that the bitstream fills, and URAM that is loaded at start-up. The word of an
-// address comes two cycles later.
+// Weights: a ROM in block RAM that the bitstream fills, URAM that is loaded at start-up, and what has come from external
+// memory. The word of an address comes two cycles later.
 module weight_memory
   import engine_pkg::*;
 (
@@ -7,12 +7,13 @@ module weight_memory
     input  memory_t                        memory,
     input  logic [WEIGHT_ADDRESS_BITS-1:0] address,
     output logic [PORT_BITS-1:0]           data,
+    input  logic [PORT_BITS-1:0]           external_word,  // taken in the cycle of its request
     // Loading of URAM.
     input  logic                           load,
     input  logic [WEIGHT_ADDRESS_BITS-1:0] load_address,
     input  logic [PORT_BITS-1:0]           load_data
 );
-  logic [PORT_BITS-1:0] from_bram, from_uram;
+  logic [PORT_BITS-1:0] from_bram, from_uram, from_external;
 
   if (BRAM_WORDS > 0) begin : g_bram
     localparam int Bits = BRAM_WORDS > 1 ? $clog2(BRAM_WORDS) : 1;
@@ -44,5 +45,6 @@ module weight_memory
   logic [1:0] late;
   delay #(.WIDTH(2), .CYCLES(2)) u_memory (.clk, .d(memory), .q(late));
   assign memory_late = memory_t'(late);
-  assign data        = memory_late == MEMORY_URAM ? from_uram : from_bram;
+  delay #(.WIDTH(PORT_BITS), .CYCLES(2)) u_external (.clk, .d(external_word), .q(from_external));
+  assign data        = memory_late == MEMORY_DDR ? from_external : memory_late == MEMORY_URAM ? from_uram : from_bram;
 endmodule

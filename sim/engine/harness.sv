@@ -7,6 +7,7 @@ module harness
 #(
     parameter int IN_BEATS  = 1,  // of activations
     parameter int LOAD_BEATS = 1, // of weights for URAM
+    parameter int EXTERNAL_BEATS = 1,
     parameter int OUT_BEATS = 1,  // of the results that are kept
     parameter int JOBS      = 1
 ) (
@@ -33,6 +34,9 @@ module harness
     input  logic [31:0] in_total,
     input  logic [7:0]  in_pause,
     input  logic [7:0]  out_pause,
+    input  logic [7:0]  read_pause,
+    input  logic [15:0] latency,
+    input  logic [8:0]  rate,
     input  logic [31:0] seed,
     // Writes results.mem and times.mem.
     input  logic        dump,
@@ -44,6 +48,13 @@ module harness
   logic [1:0] bresp, rresp;
   logic [STREAM_BITS:0] in_beat;
   logic [STREAM_BITS-1:0] out_beat;
+
+  logic [PORTS-1:0] arvalids, arreadies, rvalids, rreadies, rlasts;
+  logic [PORTS-1:0][63:0] araddrs;
+  logic [PORTS-1:0][7:0] arlens;
+  logic [PORTS-1:0][2:0] arsizes;
+  logic [PORTS-1:0][1:0] arbursts, rresps;
+  logic [PORTS-1:0][AXI_BITS-1:0] rdatas;
 
   engine u_engine (
       .clk,
@@ -68,6 +79,17 @@ module harness
       .s_axil_rready(1'b1),
       .s_axil_rdata(rdata),
       .s_axil_rresp(rresp),
+      .m_axi_arvalid(arvalids),
+      .m_axi_arready(arreadies),
+      .m_axi_araddr(araddrs),
+      .m_axi_arlen(arlens),
+      .m_axi_arsize(arsizes),
+      .m_axi_arburst(arbursts),
+      .m_axi_rvalid(rvalids),
+      .m_axi_rready(rreadies),
+      .m_axi_rdata(rdatas),
+      .m_axi_rresp(rresps),
+      .m_axi_rlast(rlasts),
       .s_axis_tvalid(in_valid),
       .s_axis_tready(in_ready),
       .s_axis_tdata(in_beat[STREAM_BITS-1:0]),
@@ -78,7 +100,7 @@ module harness
       .m_axis_tlast(out_last)
   );
   logic unused;
-  assign unused   = &{1'b0, out_last, bresp, rresp};
+  assign unused   = &{1'b0, out_last, bresp, rresp, arsizes, arbursts};
   assign started  = u_engine.start;
   assign finished = u_engine.finished;
 
@@ -130,6 +152,30 @@ module harness
     z = y ^ (y >> 17);
     next_random = z ^ (z << 5);
   endfunction
+
+  // ---- External memory: each port's part at EXTERNAL_BASE + port · EXTERNAL_STRIDE.
+  localparam int ExternalBase = 32'h1000_0000;
+  localparam int ExternalStride = 32'h0400_0000;
+  for (genvar p = 0; p < PORTS; p++) begin : g_memory
+    external_memory #(.PORT(p), .BEATS(EXTERNAL_BEATS)) u_memory (
+        .clk,
+        .reset_n,
+        .base(ExternalBase + p * ExternalStride),
+        .latency,
+        .rate,
+        .pause_address(random[23:16] < read_pause),
+        .pause_data(random[7+p%8 +: 8] < read_pause),
+        .s_arvalid(arvalids[p]),
+        .s_arready(arreadies[p]),
+        .s_araddr(araddrs[p]),
+        .s_arlen(arlens[p]),
+        .s_rvalid(rvalids[p]),
+        .s_rready(rreadies[p]),
+        .s_rdata(rdatas[p]),
+        .s_rresp(rresps[p]),
+        .s_rlast(rlasts[p])
+    );
+  end
 
   // ---- When each job's phases begin or end, in cycles since the start.
   logic [31:0] now, loads, begins, sums, writes, sends;

@@ -15,6 +15,7 @@ from cocotb.utils import get_sim_time
 from codesign.codegen.registers import IDENTITY, bit, offset
 
 PERIOD = 2  # of the simulator's steps
+EXTERNAL_BASE, EXTERNAL_STRIDE = 0x1000_0000, 0x0400_0000  # as in the harness
 
 
 async def _accepted(dut: Any, *ready: str) -> None:
@@ -62,7 +63,7 @@ async def run(dut: Any) -> None:
     request = json.loads(Path("request.json").read_text())
     dut.reset_n.value = dut.dump.value = dut.loading.value = 0
     dut.awvalid.value = dut.wvalid.value = dut.arvalid.value = 0
-    for name in ("in_total", "in_pause", "out_pause", "seed"):
+    for name in ("in_total", "in_pause", "out_pause", "read_pause", "latency", "rate", "seed"):
         getattr(dut, name).value = request[name]
     Clock(dut.clk, PERIOD, unit="step").start(start_high=False)
     for _ in range(20):
@@ -78,6 +79,8 @@ async def run(dut: Any) -> None:
         while not await read(dut, "STATUS") & bit("STATUS", "DONE"):
             pass
         dut.loading.value = 0
+    await write(dut, "MEMORY_BASE_LOW", EXTERNAL_BASE)
+    await write(dut, "MEMORY_STRIDE", EXTERNAL_STRIDE)
     for register in ("FIRST_LAYER", "LAYERS", "REPEATS", "TOKENS"):
         await write(dut, register, request[register.lower()])
     await write(dut, "INTERRUPT_ENABLE", 1)

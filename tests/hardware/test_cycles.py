@@ -96,10 +96,10 @@ def test_hand_worked_external_memory() -> None:
     # Port bound: 16 bytes a cycle of a faster memory.
     assert fetch_cycles(EXAMPLE, DDR, 12e9) == 16
     sparse = spread_evenly(Matrix("m", 32, 32), 16, 16, 4)
-    # 4 blocks of 256 bytes, 4 index words of two bytes, 32 channels of 8 bytes.
-    assert external_weight_bytes(EXAMPLE, sparse) == 4 * 256 + 4 * 2 + 32 * 8
-    # T = 1: 4 blocks of 26 cycles each are 104, but all bytes at 10 a cycle take 129.
-    assert matrix_cycles(EXAMPLE, E2, sparse, 4, DDR, 3e9) == 26 + 129 + 1 + 24
+    # 4 blocks of 256 bytes; beats of 16 bytes: one for 4 index entries, 7 for each row's 16 channels of 55 bits.
+    assert external_weight_bytes(EXAMPLE, sparse) == 4 * 256 + 16 + 2 * 7 * 16
+    # T = 1: 4 blocks of 26 cycles each are 104, but all bytes at 10 a cycle take 127.
+    assert matrix_cycles(EXAMPLE, E2, sparse, 4, DDR, 3e9) == 26 + 127 + 1 + 24
 
 
 def test_hand_worked_streamed_activations() -> None:
@@ -149,11 +149,11 @@ def test_more_bandwidth_never_takes_longer(
     sparse = data.draw(sparse_matrices(accelerator))
     tokens = data.draw(st.integers(1, 100))
 
-    def cycles(rate: float, accelerator: Accelerator = accelerator) -> int:
+    def cycles(rate: float) -> int:
         return matrix_cycles(accelerator, E2, sparse, tokens, DDR, rate, streamed_activations=True)
 
+    # More ports are another matter: the beats get wider, and so does what fills them up.
     assert cycles(slow * more) <= cycles(slow)
-    assert cycles(slow, replace(accelerator, axi_ports=accelerator.axi_ports + 1)) <= cycles(slow)
 
 
 @given(data=st.data(), accelerator=accelerators())
@@ -197,6 +197,8 @@ def test_counts_that_do_not_fit_the_matrix_are_refused() -> None:
         ("requant_interval", 3),
         ("clock_mhz", 0.0),
         ("axi_ports", -1),
+        ("axi_ports", 3),
+        ("axi_port_bits", 48),
         ("max_tokens", 0),
     ],
 )

@@ -50,7 +50,7 @@ def brute_force(board: Board, work: Work, density: float) -> list[Design]:
             needed = rows * cols * 8 / ceil(tile / lanes)  # bits per cycle that hide the fetch of a block
             memory_bits = 8 * board.read_bytes_per_second / (clock * 1e6)
             most_ports = min(board.axi.ports, max(1, ceil(min(needed, memory_bits) / board.axi.port_bits)))
-            for storage, axi_ports in product(Storage, range(1, most_ports + 1)):
+            for storage, axi_ports in product(Storage, [n for n in (1, 2, 4, 8) if n <= most_ports]):
                 accelerator = Accelerator(
                     rows=rows,
                     cols=cols,
@@ -59,7 +59,7 @@ def brute_force(board: Board, work: Work, density: float) -> list[Design]:
                     dsp_packing=products,
                     clock_mhz=clock,
                     max_tokens=tile,
-                    weight_port_bits=max(8, 2 ** ceil(log2(needed))),
+                    weight_port_bits=max(8, 2 ** ceil(log2(needed)), axi_ports * board.axi.port_bits),
                     axi_ports=axi_ports,
                     axi_port_bits=board.axi.port_bits,
                     requant_interval=interval,

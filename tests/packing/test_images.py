@@ -16,7 +16,7 @@ import pytest
 from codesign.errors import InputError
 from codesign.hardware.accelerator import Accelerator, WeightMemory
 from codesign.packing.blocks import pack
-from codesign.packing.images import EngineMatrix, make_images, matrices_of, read_images, write_images
+from codesign.packing.images import EngineMatrix, Part, make_images, matrices_of, read_images, write_images
 
 ENGINE = Accelerator(
     rows=4,
@@ -26,9 +26,9 @@ ENGINE = Accelerator(
     dsp_packing=1,
     clock_mhz=100.0,
     max_tokens=16,
-    weight_port_bits=72,
+    weight_port_bits=64,
     axi_ports=1,
-    axi_port_bits=64,
+    axi_port_bits=32,
     requant_interval=2,
 )
 
@@ -39,7 +39,9 @@ def matrices(accelerator: Accelerator, seed: int = 0) -> list[EngineMatrix]:
     limit = (1 << (accelerator.weight_bits - 1)) - 1
     found = []
     sides = ((9, 13), (8, 12), (10, 6), (5, 30), (16, 7))
-    memories = ("bram", "bram", "uram", "ddr", "ddr")
+    # Words that are no multiple of external memory's beats cannot be read from there.
+    external = accelerator.weight_port_bits % accelerator.axi_port_bits == 0
+    memories = ("bram", "bram", "uram", "ddr", "ddr") if external else ("bram", "bram", "uram", "uram", "bram")
     densities = (0.5, 0.0, 1.0, 0.4, 0.7)
     for number, ((n, k), memory, density) in enumerate(zip(sides, memories, densities, strict=True)):
         rows, cols = accelerator.block
@@ -73,7 +75,7 @@ def same(left: EngineMatrix, right: EngineMatrix) -> bool:
 
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("block", [(4, 6), (8, 1), (1, 5), (16, 16)])
-@pytest.mark.parametrize("port", [8, 72, 100, 512])
+@pytest.mark.parametrize("port", [8, 32, 72, 96, 100, 512])
 def test_files_lead_back_to_the_matrices(tmp_path: Path, bits: int, block: tuple[int, int], port: int) -> None:
     rows, cols = block
     accelerator = replace(
@@ -128,11 +130,30 @@ def test_every_format_says_the_same(tmp_path: Path) -> None:
         assert found == wanted
 
 
-def test_places_in_external_memory_are_aligned(tmp_path: Path) -> None:
-    manifest = write_images(make_images(ENGINE, matrices(ENGINE)), tmp_path)
-    external = [p for m in manifest.matrices for p in m.parts.values() if p.image == "ddr"]
-    assert len(external) == 6
-    assert all(place.first % 64 == 0 for place in external)
+def test_external_memory_is_in_the_order_of_reading() -> None:
+    """Beats of 4 bytes: index entries of 2 bytes, words of 2 · 55 bits of channels, blocks of 24 bytes."""
+    given = matrices(ENGINE)
+    images = make_images(ENGINE, given)
+    memory, bits, beats = images.contents["ddr"]
+    assert (memory, bits) == (WeightMemory.DDR, 32)
+    at = 0
+    for matrix, placed in zip(given, images.matrices, strict=True):
+        if matrix.memory is not WeightMemory.DDR:
+            continue
+        rows = matrix.packed.row_blocks
+        entries = int(np.maximum(rows, 1).sum())
+        wanted = {"index": -(-entries * 2 // 4), "channels": len(rows) * 2 * 4, "weights": int(rows.sum()) * 6}
+        for part, words in wanted.items():
+            place = placed.parts[Part(part)]
+            assert (place.first, place.words) == (at, words)
+            at += words
+        first = beats[placed.parts[Part.INDEX].first].view("<u2")[0]
+        assert first == (0xC000 if rows[0] == 0 else matrix.packed.columns[0] | (0x4000 if rows[0] == 1 else 0))
+        block = beats[placed.parts[Part.WEIGHTS].first :][:6].reshape(-1).view(np.int8)
+        assert block.tolist() == matrix.packed.blocks[0].reshape(-1).tolist()
+    assert at == len(beats)
+    with pytest.raises(ValueError, match="words of 72 bits are no multiple of external memory's beats of 32"):
+        make_images(replace(ENGINE, weight_port_bits=72), given)
 
 
 def test_size_by_hand(tmp_path: Path) -> None:

@@ -1,26 +1,25 @@
-// Beats of a stream put together to words of BEATS beats, the first beat lowest.
+// Beats put together to words of BEATS beats, the first beat lowest.
 //
 // The word is there one cycle after its last beat.
-module stream_words
-  import engine_pkg::*;
-#(
+module words #(
+    parameter int WIDTH = 8,  // of a beat
     parameter int BEATS = 1
 ) (
     input  logic                           clk,
     input  logic                           reset,
     input  logic                           valid,
-    input  logic [STREAM_BITS-1:0]         data,
+    input  logic [WIDTH-1:0]         data,
     // This beat is the last one of its word.
     output logic                           complete,
     output logic                           word_valid,
-    output logic [BEATS*STREAM_BITS-1:0]   word
+    output logic [BEATS*WIDTH-1:0]   word
 );
   localparam int CountBits = BEATS > 1 ? $clog2(BEATS) : 1;
   logic [CountBits-1:0] beat;
   assign complete = valid && beat == CountBits'(BEATS - 1);
 
   for (genvar b = 0; b < BEATS; b++) begin : g_beat
-    always_ff @(posedge clk) if (valid && beat == CountBits'(b)) word[b*STREAM_BITS +: STREAM_BITS] <= data;
+    always_ff @(posedge clk) if (valid && beat == CountBits'(b)) word[b*WIDTH +: WIDTH] <= data;
   end
   always_ff @(posedge clk) begin
     word_valid <= complete;
