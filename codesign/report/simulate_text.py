@@ -35,8 +35,8 @@ def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType
         f"start to last output: {total.predicted_cycles:,} cycles predicted, {total.counted_cycles:,} by the engine's"
         f" counter, {total.clock_cycles:,} by the simulator's clock"
     )
-    waits = ", ".join(f"{cycles:,} for {what}" for what, cycles in total.stall_cycles.items() if cycles)
-    yield f"the array waited {waits or 'never'}" + (" cycles" if waits else "")
+    waits = ", ".join(f"{cycles:,} cycles for {what}" for what, cycles in total.stall_cycles.items() if cycles)
+    yield f"the array waited {waits or 'never'}"
     speed = f"{total.macs_per_second / 1e6:,.0f} million multiply-accumulates per second"
     yield f"{total.seconds:.2f} s of simulation: {speed}"
     yield ""

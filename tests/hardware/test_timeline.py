@@ -47,8 +47,8 @@ def test_a_narrow_stream_holds_the_array_up() -> None:
 
 @given(st.data(), accelerators(longest=200))
 def test_a_single_matrix_takes_what_the_formula_says(data: st.DataObject, accelerator: Accelerator) -> None:
-    """Where loading takes longer than fetching a block. More than eight empty rows on end may keep the index reader from
-    seeing the next block in time."""
+    """Where loading takes longer than fetching a block. (More than eight empty rows on end may keep the index reader
+    from seeing the next block in time.)"""
     columns = data.draw(st.integers(1, 6))
     rows = data.draw(st.lists(st.integers(0, columns), min_size=1, max_size=8))
     tokens = data.draw(st.integers(1, accelerator.max_tokens))
