@@ -33,6 +33,21 @@ from codesign.simulation.words import activation_beats, result_beats, results_of
 
 BENCH = Path(__file__).resolve().parents[2] / "sim" / "engine"
 """Harness and test of the engine."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What surrounds the engine: its sources (the top last) and the test module, below ``sim/engine``."""
+
+    top: str
+    sources: tuple[str, ...]
+    test: str
+
+
+FAST = Bench("harness", ("harness.vlt", "external_memory.sv", "harness.sv"), "test_engine")
+"""Streams and memory in hardware: for long runs."""
+AXI = Bench("axi_harness", ("axi_harness.vlt", "axi_harness.sv"), "test_axi")
+"""Models of AXI in Python, every channel with pauses: for the interfaces."""
 SLACK = 1000
 """Cycles beyond the predicted ones after which a run counts as hung."""
 
@@ -167,7 +182,7 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         "OUT_BEATS": sum(sizes),
         "JOBS": len(beats) * run.repeats,
     }
-    built = _build(run, parameters, work, waves=waves, fast=fast_build)
+    built = _build(FAST, run, parameters, work, waves=waves, fast=fast_build)
     predicted = run.predicted()
     folder = built / "run"
     folder.mkdir(exist_ok=True)
@@ -195,7 +210,9 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
     }
     (folder / "request.json").write_text(json.dumps(request))
     (folder / "outcome.json").unlink(missing_ok=True)
-    _test(built, folder, waves=waves)
+    _test(FAST, built, folder, waves=waves)
+    if not (folder / "outcome.json").is_file():
+        raise InputError("the simulation ended without an outcome", file=folder / "run.log")
     outcome = json.loads((folder / "outcome.json").read_text())
     times = _hex_lines(folder / "times.mem", 4)[: 5 * len(predicted)].view("<u4").reshape(-1, 5)
     kept = _hex_lines(folder / "results.mem", run.accelerator.axi_port_bits // 8)
@@ -244,15 +261,54 @@ def _hex_lines(path: Path, size: int) -> Words:
     return np.ascontiguousarray(data.reshape(-1, size)[:, ::-1])
 
 
-def _build(run: EngineRun, parameters: Mapping[str, int], work: Path, *, waves: bool, fast: bool) -> Path:
+def simulate_interfaces(run: EngineRun, expected: Sequence[NDArray[np.integer[Any]]], work: Path) -> None:
+    """Run the tests of the engine's interfaces: cocotbext-axi's models, pauses, refusals, reset.
+
+    Args:
+        run: What to run; at most one port of external memory.
+        expected: Features × tokens of every matrix.
+        work: Folder for builds and runs.
+
+    Raises:
+        InputError: A test failed; the message names its log.
+    """
+    built = _build(AXI, run, {}, work, waves=False, fast=True)
+    folder = built / "run"
+    folder.mkdir(exist_ok=True)
+    for name, data in rtl_files(run.accelerator, run.dsp_type, run.images, "").items():
+        if name.endswith(".mem"):
+            (folder / name).write_bytes(data)
+    external = run.images.contents["ddr"][2].tobytes() if "ddr" in run.images.contents else b""
+    (folder / "external.bin").write_bytes(external)
+    (folder / "uram.bin").write_bytes(uram_beats(run.accelerator, run.images).tobytes())
+    names = [matrix.name for matrix in run.images.matrices]
+    for name, x, y in zip(names, run.activations, expected, strict=True):
+        (folder / f"{name}.in.bin").write_bytes(activation_beats(run.accelerator, x).tobytes())
+        (folder / f"{name}.out.bin").write_bytes(result_beats(run.accelerator, y.astype(np.int8)).tobytes())
+        # What fills up blocks, groups and beats may be anything.
+        care = result_beats(run.accelerator, np.ones(y.shape, np.int8))
+        (folder / f"{name}.care.bin").write_bytes(care.tobytes())
+    request = {
+        "matrices": names,
+        "tokens": run.tokens,
+        "max_tokens": run.accelerator.max_tokens,
+        "seed": run.seed,
+    }
+    (folder / "request.json").write_text(json.dumps(request))
+    _test(AXI, built, folder, waves=False)
+
+
+def _build(
+    bench: Bench, run: EngineRun, parameters: Mapping[str, int], work: Path, *, waves: bool, fast: bool
+) -> Path:
     """The folder of a simulator for this design and these parameters: made once for the same content."""
     files = {
         name: data
         for name, data in rtl_files(run.accelerator, run.dsp_type, run.images, "").items()
         if name.endswith(".sv")
     }
-    files |= {name: (BENCH / name).read_bytes() for name in ("harness.vlt", "external_memory.sv", "harness.sv")}
-    digest = hashlib.sha256(repr((sorted(parameters.items()), waves, fast)).encode())
+    files |= {name: (BENCH / name).read_bytes() for name in bench.sources}
+    digest = hashlib.sha256(repr((bench, sorted(parameters.items()), waves, fast)).encode())
     for name, data in sorted(files.items()):
         digest.update(name.encode() + b"\0" + data)
     folder = work.resolve() / digest.hexdigest()[:16]
@@ -262,8 +318,8 @@ def _build(run: EngineRun, parameters: Mapping[str, int], work: Path, *, waves: 
     source.mkdir(parents=True, exist_ok=True)
     for name, data in files.items():
         (source / name).write_bytes(data)
-    # The package first, the harness with its control file last.
-    order = ["engine_pkg.sv", *sorted(set(files) - {"engine_pkg.sv", "harness.sv", "harness.vlt"})]
+    # The package first, what surrounds the engine last.
+    order = ["engine_pkg.sv", *sorted(set(files) - {"engine_pkg.sv", *bench.sources}), *bench.sources]
     model = folder / "model"
     model.mkdir(exist_ok=True)
     runtime = work.resolve() / f"runtime{'-waves' if waves else ''}{'-fast' if fast else ''}"
@@ -271,8 +327,8 @@ def _build(run: EngineRun, parameters: Mapping[str, int], work: Path, *, waves: 
     optimise = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0" if fast else "OPT_FAST=-O2\\ -march=native"
     with _environment({"MAKEFLAGS": optimise}), _runner(folder / "build.log") as runner:
         runner.build(
-            sources=[source / name for name in (*order, "harness.vlt", "harness.sv")],
-            hdl_toplevel="harness",
+            sources=[source / name for name in order],
+            hdl_toplevel=bench.top,
             build_dir=model,
             parameters=parameters,
             build_args=[
@@ -304,20 +360,18 @@ def _copy_objects(source: Path, target: Path) -> None:
             part.replace(target / path.name)
 
 
-def _test(built: Path, folder: Path, *, waves: bool) -> None:
+def _test(bench: Bench, built: Path, folder: Path, *, waves: bool) -> None:
     log = folder / "run.log"
     with _environment({}), _runner(log) as runner:
         runner.test(
-            test_module="test_engine",
-            hdl_toplevel="harness",
+            test_module=bench.test,
+            hdl_toplevel=bench.top,
             hdl_toplevel_lang="verilog",
             build_dir=built / "model",
             test_dir=folder,
             waves=waves,
             log_file=log,
         )
-    if not (folder / "outcome.json").is_file():
-        raise InputError("the simulation ended without an outcome", file=log)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from codesign.boards import DspType
 from codesign.errors import InputError
 from codesign.hardware.accelerator import Accelerator, WeightMemory
 from codesign.simulation import engine
-from codesign.simulation.engine import EngineRun, Pauses, lint, simulate
+from codesign.simulation.engine import EngineRun, Pauses, lint, simulate, simulate_interfaces
 from codesign.simulation.fuzz import differences
 from codesign.simulation.random_designs import RandomMatrix, draw, random_run
 from codesign.simulation.toolchain import compiles, verilator_environment
@@ -68,6 +68,21 @@ def test_several_matrices_in_one_run(changes: dict[str, int], dsp_type: DspType,
     found = check(replace(run, pauses=Pauses(120, 200, 100)), expected, simulators)
     assert sum(found.stalls)
     assert lint(run, simulators) == []
+
+
+def test_interfaces_against_other_models_of_axi(simulators: Path) -> None:
+    """Registers, streams, external memory by cocotbext-axi: pauses, refusals, flags, interrupt, reset at any time."""
+    shapes = [
+        RandomMatrix(14, 20, 0.6, memory=WeightMemory.DDR),
+        RandomMatrix(9, 30, 0.3, table=True, memory=WeightMemory.URAM),
+        RandomMatrix(30, 7, 0.4, memory=WeightMemory.DDR),
+        RandomMatrix(8, 6, 1.0),
+    ]
+    run, expected = random_run(ARRAY, shapes, 10, 8)
+    simulate_interfaces(run, expected, simulators)
+    wrong = [expected[0] ^ 1, *expected[1:]]
+    with pytest.raises(InputError, match=r"run.log: simulation failed: AssertionError: m0: \d+ results differ"):
+        simulate_interfaces(run, wrong, simulators)
 
 
 def test_what_differs_is_told(simulators: Path) -> None:
