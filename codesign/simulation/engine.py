@@ -76,6 +76,7 @@ class EngineRun:
         pauses: Of the streams and of external memory.
         memory: External memory.
         seed: Of the pauses.
+        changed: (source, text, what stands there instead): faults that are planted.
     """
 
     accelerator: Accelerator
@@ -88,6 +89,7 @@ class EngineRun:
     pauses: Pauses = field(default_factory=Pauses)
     memory: ExternalMemory = field(default_factory=ExternalMemory)
     seed: int = 1
+    changed: tuple[tuple[str, str, str], ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -186,7 +188,7 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
     predicted = run.predicted()
     folder = built / "run"
     folder.mkdir(exist_ok=True)
-    for name, data in rtl_files(run.accelerator, run.dsp_type, run.images, "").items():
+    for name, data in _files(run).items():
         if name.endswith(".mem"):
             (folder / name).write_bytes(data)
     (folder / "activations.mem").write_bytes(_marked(beats))
@@ -236,7 +238,7 @@ def lint(run: EngineRun, work: Path) -> list[str]:
     folder = work / "lint"
     folder.mkdir(parents=True, exist_ok=True)
     sources = ["engine_pkg.sv"]
-    for name, data in rtl_files(run.accelerator, run.dsp_type, run.images, "").items():
+    for name, data in _files(run).items():
         (folder / name).write_bytes(data)
         if name.endswith(".sv") and name not in sources:
             sources.append(name)
@@ -244,6 +246,14 @@ def lint(run: EngineRun, work: Path) -> list[str]:
         command = ["verilator", "--lint-only", "-Wall", "--top-module", "engine", *sources]
         told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return [line for line in told.stderr.splitlines() if line.startswith("%")]
+
+
+def _files(run: EngineRun) -> dict[str, bytes]:
+    """Every file of the engine, with the faults that are planted."""
+    files = rtl_files(run.accelerator, run.dsp_type, run.images, "")
+    for name, text, instead in run.changed:
+        files[name] = files[name].replace(text.encode(), instead.encode())
+    return files
 
 
 def _marked(beats: Sequence[Words]) -> bytes:
@@ -275,7 +285,7 @@ def simulate_interfaces(run: EngineRun, expected: Sequence[NDArray[np.integer[An
     built = _build(AXI, run, {}, work, waves=False, fast=True)
     folder = built / "run"
     folder.mkdir(exist_ok=True)
-    for name, data in rtl_files(run.accelerator, run.dsp_type, run.images, "").items():
+    for name, data in _files(run).items():
         if name.endswith(".mem"):
             (folder / name).write_bytes(data)
     external = run.images.contents["ddr"][2].tobytes() if "ddr" in run.images.contents else b""
@@ -302,11 +312,7 @@ def _build(
     bench: Bench, run: EngineRun, parameters: Mapping[str, int], work: Path, *, waves: bool, fast: bool
 ) -> Path:
     """The folder of a simulator for this design and these parameters: made once for the same content."""
-    files = {
-        name: data
-        for name, data in rtl_files(run.accelerator, run.dsp_type, run.images, "").items()
-        if name.endswith(".sv")
-    }
+    files = {name: data for name, data in _files(run).items() if name.endswith(".sv")}
     files |= {name: (BENCH / name).read_bytes() for name in bench.sources}
     digest = hashlib.sha256(repr((bench, sorted(parameters.items()), waves, fast)).encode())
     for name, data in sorted(files.items()):
@@ -334,6 +340,7 @@ def _build(
             build_args=[
                 "--no-public-flat-rw",
                 "-Wall",
+                *(["-Wno-fatal"] if run.changed else []),
                 "-O3",
                 "--x-initial",
                 "unique",
