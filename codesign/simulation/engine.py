@@ -369,8 +369,10 @@ def _copy_objects(source: Path, target: Path) -> None:
 
 def _test(bench: Bench, built: Path, folder: Path, *, waves: bool) -> None:
     log = folder / "run.log"
+    from cocotb_tools.check_results import get_results
+
     with _environment({}), _runner(log) as runner:
-        runner.test(
+        results = runner.test(
             test_module=bench.test,
             hdl_toplevel=bench.top,
             hdl_toplevel_lang="verilog",
@@ -379,6 +381,10 @@ def _test(bench: Bench, built: Path, folder: Path, *, waves: bool) -> None:
             waves=waves,
             log_file=log,
         )
+        # The runner itself looks at them under pytest only.
+        count, failed = get_results(results)
+        if failed:
+            raise RuntimeError(f"{failed} of {count} tests")
 
 
 @contextlib.contextmanager

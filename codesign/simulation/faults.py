@@ -242,8 +242,12 @@ def designs() -> Iterator[tuple[EngineRun, list[object]]]:
     yield random_run(four, [RandomMatrix(13, 20, 0.6), RandomMatrix(9, 30, 0.3, table=True)], 7, 12)  # type: ignore[misc]
     one = replace(_ARRAY, dsp_packing=1, rows=3, cols=5, lanes=1, requant_interval=3)
     yield random_run(one, [RandomMatrix(13, 20, 0.6, memory=ddr)], 12, 13, dsp_type=DspType.DSP48E1)  # type: ignore[misc]
-    long = replace(_ARRAY, rows=16, cols=16, lanes=2, max_tokens=8, weight_port_bits=64)
-    yield random_run(long, [RandomMatrix(100, 300, 0.9, memory=ddr)], 8, 14)  # type: ignore[misc]
+    # Weights wait for the array longer than they take to come, so that their queue fills up.
+    slow = replace(_ARRAY, rows=16, cols=16, lanes=1, max_tokens=50)
+    yield random_run(slow, [RandomMatrix(100, 300, 0.9, memory=ddr)], 50, 14)  # type: ignore[misc]
+    # A block per cycle.
+    quick = replace(_ARRAY, rows=2, cols=4, requant_interval=1)
+    yield random_run(quick, [RandomMatrix(20, 40, 0.7), RandomMatrix(9, 40, 0.3)], 2, 15)  # type: ignore[misc]
 
 
 def caught(fault: Fault | None, work: Path) -> str | None:
