@@ -1,4 +1,4 @@
-"""Where the files shipped with the package lie: boards and templates."""
+"""Where the files shipped with the package lie: boards, templates, simulation benches."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def data_folder(name: str) -> Path:
-    """The folder ``boards`` or ``hls_templates``, in an installed wheel or in a checkout."""
+    """The folder ``boards``, ``hls_templates`` or ``sim``, in an installed wheel or in a checkout."""
     installed = _PACKAGE / "_data" / name
     return installed if installed.is_dir() else _PACKAGE.parent / name

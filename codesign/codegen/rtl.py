@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from codesign import __version__
 from codesign.boards import DspType
 from codesign.codegen.registers import IDENTITY, REGISTERS, VERSION
@@ -18,9 +16,9 @@ from codesign.hardware.dsp import WIDE_PORT_BITS, dsp_packing
 from codesign.hardware.images import STREAMED_INDEX_BITS, beat_bits
 from codesign.hardware.images import index_bits as bits_of_index
 from codesign.hardware.memories import ceil_div
-from codesign.hardware.timeline import CONSTANT_BUFFERS, READ_BEATS
+from codesign.hardware.timeline import CONSTANT_BUFFERS, READ_BEATS, Streams, streams
 from codesign.numerics import ACTIVATION_BITS, CHANNEL_BITS, largest_product
-from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text
+from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text, streamed_entries
 from codesign.packing.words import CHANNEL_FIELDS
 from codesign.shipped import data_folder
 
@@ -122,9 +120,8 @@ def index_entry_count(images: ImageSet, matrix: MatrixPlaces) -> int:
     place = matrix.parts[Part.INDEX]
     if not is_streamed(images, matrix):
         return place.words
-    entries = images.contents[place.image][2][place.first : place.first + place.words].reshape(-1, 2)
-    # What fills up the last beat has no marks.
-    return int(np.flatnonzero(entries[:, 1] >> 6)[-1]) + 1
+    words = images.contents[place.image][2][place.first : place.first + place.words]
+    return len(streamed_entries(words))
 
 
 TABLE_WORDS = 512
@@ -153,6 +150,7 @@ def parameter_groups(accelerator: Accelerator, dsp_type: DspType, images: ImageS
     index_buffer = max(most[Part.INDEX] * beat // STREAMED_INDEX_BITS, 1)
     channel_buffer = max(most[Part.CHANNELS] // channel_beats, 1)
     buffers = CONSTANT_BUFFERS if streamed else 0
+    sides = engine_streams(a, images)
     row_words = groups * a.requant_interval
     tables = words.get("tables", 0) // TABLE_WORDS
     result_bits = a.rows // a.requant_interval * a.lanes * ACTIVATION_BITS
@@ -252,14 +250,12 @@ def parameter_groups(accelerator: Accelerator, dsp_type: DspType, images: ImageS
             "Streams and buffers.",
             (
                 Parameter("STREAM_BITS", a.axi_port_bits, "of a beat"),
-                Parameter("ACTIVATION_BEATS", activation_beats(a), "beats of a word of C × L activations"),
+                Parameter("ACTIVATION_BEATS", sides.activation_beats, "beats of a word of C × L activations"),
                 Parameter("COLUMNS", columns, "block columns, the most"),
                 number("COLUMN_COUNT_BITS", columns, "of a count of them"),
                 Parameter("RESULT_BITS", result_bits, "of a word of R / Q × L results"),
-                Parameter("RESULT_BEATS", result_beats(a), "beats of it"),
-                Parameter(
-                    "RESULT_WORDS", result_words(a, images.matrices), "words that wait for the stream, the most"
-                ),
+                Parameter("RESULT_BEATS", sides.result_beats, "beats of it"),
+                Parameter("RESULT_WORDS", sides.result_words, "words that wait for the stream, the most"),
                 number("ROW_WORDS_BITS", row_words, "of a count of a block row's words"),
                 address("PART_BITS", a.requant_interval, "which of Q parts of a block row"),
                 Parameter("PORT_BEATS", ceil_div(a.weight_port_bits, a.axi_port_bits), "beats of a word of weights"),
@@ -308,22 +304,9 @@ def parameter_groups(accelerator: Accelerator, dsp_type: DspType, images: ImageS
     ]
 
 
-def activation_beats(accelerator: Accelerator) -> int:
-    """Beats of the stream that bring C × L activations."""
-    return ceil_div(accelerator.cols * accelerator.lanes * ACTIVATION_BITS, accelerator.axi_port_bits)
-
-
-def result_beats(accelerator: Accelerator) -> int:
-    """Beats of the stream that take R/Q × L results."""
-    bits = accelerator.rows // accelerator.requant_interval * accelerator.lanes * ACTIVATION_BITS
-    return ceil_div(bits, accelerator.axi_port_bits)
-
-
-def result_words(accelerator: Accelerator, matrices: tuple[MatrixPlaces, ...]) -> int:
-    """Words that the result buffers hold: two times the results of the matrix with the most."""
-    groups = ceil_div(accelerator.max_tokens, accelerator.lanes)
-    block_rows = max(ceil_div(matrix.out_features, accelerator.rows) for matrix in matrices)
-    return 2 * block_rows * groups * accelerator.requant_interval
+def engine_streams(accelerator: Accelerator, images: ImageSet) -> Streams:
+    """The streams of a design: room for the results of its matrix with the most block rows, twice."""
+    return streams(accelerator, max(ceil_div(m.out_features, accelerator.rows) for m in images.matrices))
 
 
 def reciprocal(divisor: int, most: int) -> tuple[int, int]:

@@ -279,6 +279,13 @@ def _size(
     )
 
 
+def streamed_entries(beats: Words) -> NDArray[np.int64]:
+    """Index entries of a matrix in external memory, without what fills up the last beat, which has no marks."""
+    entries = beats.reshape(-1, STREAMED_INDEX_BITS // 8)
+    numbers = from_words(entries, STREAMED_INDEX_BITS, 1, STREAMED_INDEX_BITS, signed=False)[:, 0]
+    return numbers[: int(np.flatnonzero(numbers >> (STREAMED_INDEX_BITS - 2))[-1]) + 1]
+
+
 def write_images(images: ImageSet, folder: Path) -> Manifest:
     """Write every image in the formats that its memory can take, and the manifest last."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -445,14 +452,13 @@ def matrices_of(images: ImageSet) -> Iterator[EngineMatrix]:
         if memory is WeightMemory.DDR:
             entry_bits, width = STREAMED_INDEX_BITS, engine.weight_port_bits
             weights = weights.reshape(-1, width // 8)
-            entries = entries.reshape(-1, entry_bits // 8)
             channel_bits = ceil_div(engine.rows // interval * CHANNEL_BITS, channel_bits) * channel_bits
             constants = constants.reshape(-1, channel_bits // 8)
+            numbers = streamed_entries(entries)
+        else:
+            numbers = from_words(entries, entry_bits, 1, entry_bits, signed=False)[:, 0]
         blocks = from_words(weights, engine.weight_bits, area, width).astype(np.int8)
-        numbers = from_words(entries, entry_bits, 1, entry_bits, signed=False)[:, 0]
-        # What fills up the last beat has no marks.
-        used = int(np.flatnonzero(numbers >> (entry_bits - 2))[-1]) + 1 if numbers.any() else 0
-        found = from_index(numbers[:used], entry_bits)
+        found = from_index(numbers, entry_bits)
         if len(blocks) != len(found[0]):
             raise ValueError(f"{matrix.name}: {len(blocks)} blocks, {len(found[0])} index entries")
         packed = PackedMatrix(

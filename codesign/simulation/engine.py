@@ -19,19 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.boards import DspType
-from codesign.codegen.rtl import has_tables, is_streamed, rtl_files
-from codesign.codegen.rtl import result_words as most_result_words
+from codesign.codegen.rtl import engine_streams, has_tables, is_streamed, rtl_files
 from codesign.errors import InputError
 from codesign.hardware.accelerator import Accelerator
-from codesign.hardware.memories import ceil_div
-from codesign.hardware.timeline import ExternalMemory, ExternalPart, Job, JobTimes, Streams, timeline
+from codesign.hardware.timeline import ExternalMemory, ExternalPart, Job, JobTimes, timeline
 from codesign.packing.blocks import PackedMatrix
 from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text
 from codesign.packing.words import Words
+from codesign.shipped import data_folder
 from codesign.simulation.toolchain import compiles, verilator_environment
 from codesign.simulation.words import activation_beats, result_beats, results_of_beats, uram_beats
 
-BENCH = Path(__file__).resolve().parents[2] / "sim" / "engine"
+BENCH = data_folder("sim") / "engine"
 """Harness and test of the engine."""
 
 
@@ -101,15 +100,6 @@ class EngineRun:
         """Those that are run."""
         return self.packed[self.first : self.first + len(self.activations)]
 
-    def streams(self) -> Streams:
-        """The engine's streams."""
-        a = self.accelerator
-        return Streams(
-            ceil_div(a.cols * a.lanes * 8, a.axi_port_bits),
-            ceil_div(a.rows // a.requant_interval * a.lanes * 8, a.axi_port_bits),
-            most_result_words(a, self.images.matrices),
-        )
-
     def predicted(self) -> list[JobTimes]:
         """What the hardware model says, without pauses."""
         places = self.images.matrices[self.first : self.first + len(self.activations)]
@@ -121,7 +111,7 @@ class EngineRun:
         return timeline(
             self.accelerator,
             self.dsp_type,
-            self.streams(),
+            engine_streams(self.accelerator, self.images),
             jobs * self.repeats,
             self.tokens,
             tables=tables,

@@ -26,6 +26,8 @@ def verilator_environment() -> dict[str, str]:
         raise InputError(
             f"simulation compiles C++: no {' and no '.join(missing)} on the PATH", accepted="g++ and make"
         )
+    if importlib.util.find_spec("cocotb") is None:
+        raise InputError("no cocotb", accepted="pip install 'codesign[sim]'")
     found = _version(shutil.which("verilator"))
     if found is not None and found >= OLDEST:
         return {}

