@@ -6,20 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from codesign import __version__
 from codesign.boards import DspType
 from codesign.codegen.registers import IDENTITY, REGISTERS, VERSION
 from codesign.codegen.templates import render
+from codesign.hardware import arrays
 from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.hardware.arrays import TABLE_WORDS, Array
 from codesign.hardware.cycles import array_stages, requantise_stages
 from codesign.hardware.dsp import WIDE_PORT_BITS, dsp_packing
 from codesign.hardware.images import STREAMED_INDEX_BITS, beat_bits
 from codesign.hardware.images import index_bits as bits_of_index
-from codesign.hardware.memories import ceil_div
+from codesign.hardware.memories import URAM_TILE, ceil_div
 from codesign.hardware.timeline import CONSTANT_BUFFERS, READ_BEATS, Streams, streams
 from codesign.numerics import ACTIVATION_BITS, CHANNEL_BITS, largest_product
 from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text, streamed_entries
-from codesign.packing.words import CHANNEL_FIELDS
+from codesign.packing.words import CHANNEL_FIELDS, Words
 from codesign.shipped import data_folder
 
 RTL = "rtl"
@@ -50,7 +54,9 @@ class ParameterGroup:
         return max(len(item.name) for item in self.items)
 
 
-def rtl_files(accelerator: Accelerator, dsp_type: DspType, images: ImageSet, title: str) -> dict[str, bytes]:
+def rtl_files(
+    accelerator: Accelerator, dsp_type: DspType, images: ImageSet, title: str, *, rom_tiles: bool = False
+) -> dict[str, bytes]:
     """Every file of the engine for one design, by name: sources, package, memory contents.
 
     Args:
@@ -58,19 +64,40 @@ def rtl_files(accelerator: Accelerator, dsp_type: DspType, images: ImageSet, tit
         dsp_type: Of the device.
         images: Of all its matrices.
         title: What the package's header calls the design.
+        rom_tiles: Read-only memories as one array per primitive, each with a file of its own, so that what they take
+            does not depend on how the synthesiser folds large arrays.
     """
     folder = data_folder("hls_templates") / RTL
     files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.sv"))}
-    files[PACKAGE] = package(accelerator, dsp_type, images, title).encode()
+    files[PACKAGE] = package(accelerator, dsp_type, images, title, rom_tiles=rom_tiles).encode()
     for name, (memory, word_bits, words) in images.contents.items():
-        if memory is WeightMemory.BRAM:
+        if memory is not WeightMemory.BRAM:
+            continue
+        if rom_tiles:
+            files.update(_tile_files(name, words, word_bits))
+        else:
             files[f"{name}.mem"] = memory_text(words, word_bits)
     return files
 
 
-def package(accelerator: Accelerator, dsp_type: DspType, images: ImageSet, title: str) -> str:
+def _tile_files(name: str, words: Words, word_bits: int) -> Iterator[tuple[str, bytes]]:
+    """(name, content) of every tile of a read-only memory, as hls_templates/rtl/rom.sv names them."""
+    width, depth = Array(word_bits, len(words), rom=True).tile
+    bits = np.unpackbits(words, axis=1, bitorder="little")[:, :word_bits]
+    for row in range(ceil_div(len(words), depth)):
+        for column in range(ceil_div(bits.shape[1], width)):
+            part = bits[row * depth : (row + 1) * depth, column * width : (column + 1) * width]
+            yield (
+                f"{name}_{row:03d}_{column:03d}.mem",
+                memory_text(np.packbits(part, axis=1, bitorder="little"), part.shape[1]),
+            )
+
+
+def package(
+    accelerator: Accelerator, dsp_type: DspType, images: ImageSet, title: str, *, rom_tiles: bool = False
+) -> str:
     """The generated package: parameters, types, layer table, register map."""
-    groups = parameter_groups(accelerator, dsp_type, images)
+    groups = parameter_groups(accelerator, dsp_type, images, rom_tiles=rom_tiles)
     return render(
         f"{RTL}/{PACKAGE}.j2",
         version=__version__,
@@ -124,16 +151,14 @@ def index_entry_count(images: ImageSet, matrix: MatrixPlaces) -> int:
     return len(streamed_entries(words))
 
 
-TABLE_WORDS = 512
-"""Words of the two activation tables of a matrix."""
-
-
 def has_tables(images: ImageSet) -> bool:
     """Whether an activation by table follows any matrix."""
     return any(Part.TABLES in matrix.parts for matrix in images.matrices)
 
 
-def parameter_groups(accelerator: Accelerator, dsp_type: DspType, images: ImageSet) -> list[ParameterGroup]:
+def parameter_groups(
+    accelerator: Accelerator, dsp_type: DspType, images: ImageSet, *, rom_tiles: bool = False
+) -> list[ParameterGroup]:
     """The parameters of the package."""
     a = accelerator
     packing = dsp_packing(dsp_type, a.weight_bits, a.dsp_packing)
@@ -150,7 +175,8 @@ def parameter_groups(accelerator: Accelerator, dsp_type: DspType, images: ImageS
     index_buffer = max(most[Part.INDEX] * beat // STREAMED_INDEX_BITS, 1)
     channel_buffer = max(most[Part.CHANNELS] // channel_beats, 1)
     buffers = CONSTANT_BUFFERS if streamed else 0
-    sides = engine_streams(a, images)
+    block_rows = most_block_rows(a, images)
+    sides = streams(a, block_rows)
     row_words = groups * a.requant_interval
     tables = words.get("tables", 0) // TABLE_WORDS
     result_bits = a.rows // a.requant_interval * a.lanes * ACTIVATION_BITS
@@ -163,6 +189,19 @@ def parameter_groups(accelerator: Accelerator, dsp_type: DspType, images: ImageS
 
     def number(name: str, most: int, meaning: str) -> Parameter:
         return Parameter(name, most.bit_length(), meaning)
+
+    memories = {
+        "ACTIVATION": arrays.activation_buffers(a, columns),
+        "ACCUMULATOR": arrays.accumulators(a),
+        "RESULT": arrays.result_buffers(a, block_rows),
+        "WEIGHT": arrays.weight_rom(a, words.get("weights_bram", 0)),
+        "INDEX": arrays.index_rom(columns, words.get("index", 0)),
+        "CHANNEL": arrays.channel_rom(a, words.get("channels", 0)),
+        "TABLE": arrays.activation_tables(a, tables),
+        "READ": arrays.read_buffers(a),
+        "STREAMED_INDEX": arrays.streamed_index(a, index_buffer if streamed else 0),
+        "STREAMED_CHANNEL": arrays.streamed_channels(a, channel_buffer if streamed else 0),
+    }
 
     return [
         ParameterGroup(
@@ -281,6 +320,19 @@ def parameter_groups(accelerator: Accelerator, dsp_type: DspType, images: ImageS
             ),
         ),
         ParameterGroup(
+            "Tiles that memories are put together from: one primitive each, up to 64 words deep of distributed RAM.",
+            (
+                *(
+                    Parameter(f"{name}_TILE_{side}", size, "bits" if side == "WIDTH" else "words")
+                    for name, array in memories.items()
+                    for side, size in zip(("WIDTH", "DEPTH"), array.tile, strict=True)
+                ),
+                Parameter("URAM_WIDTH", URAM_TILE[0], "bits"),
+                Parameter("URAM_DEPTH", URAM_TILE[1], "words"),
+                Parameter("ROM_TILED", int(rom_tiles), "1: read-only memories too, with a file for each tile"),
+            ),
+        ),
+        ParameterGroup(
             "Runs.",
             (
                 Parameter("LAYERS", len(images.matrices), "matrices"),
@@ -306,7 +358,12 @@ def parameter_groups(accelerator: Accelerator, dsp_type: DspType, images: ImageS
 
 def engine_streams(accelerator: Accelerator, images: ImageSet) -> Streams:
     """The streams of a design: room for the results of its matrix with the most block rows, twice."""
-    return streams(accelerator, max(ceil_div(m.out_features, accelerator.rows) for m in images.matrices))
+    return streams(accelerator, most_block_rows(accelerator, images))
+
+
+def most_block_rows(accelerator: Accelerator, images: ImageSet) -> int:
+    """Of any of the matrices."""
+    return max(ceil_div(m.out_features, accelerator.rows) for m in images.matrices)
 
 
 def reciprocal(divisor: int, most: int) -> tuple[int, int]:

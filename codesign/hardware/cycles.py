@@ -33,7 +33,7 @@ _REQUANTISE_STAGES = {
     "accumulator read": 1,
     "choice of rows": 1,
     "bias": 1,
-    "multiply": 3,
+    "multiply": 4,
     "shift and round": 1,
     "saturate": 1,
 }

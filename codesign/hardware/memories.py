@@ -1,7 +1,7 @@
 """How many memory primitives an array of words needs, by its true width and depth.
 
-An array is tiled with one aspect ratio of one primitive: ⌈width / tile width⌉ × ⌈depth / tile depth⌉ tiles, the
-cheapest ratio taken. The hardware instantiates its memories tile by tile, so the count does not depend on what
+An array is tiled with one aspect ratio of one primitive: ⌈width / tile width⌉ × ⌈depth / tile depth⌉ tiles, of the
+ratio that takes the fewest. The hardware instantiates its memories tile by tile, so the count does not depend on what
 a synthesiser would make of a large array.
 
 Aspect ratios: block RAM from AMD UG573 (UltraScale) and UG473 (7 series), simple dual port; URAM288 is
@@ -15,14 +15,10 @@ from functools import cache
 
 from codesign.boards import DspType
 
-# (width, depth) of one tile and what it costs in BRAM18.
-_BLOCK_RAM = (
-    *((width, depth, 1) for width, depth in ((1, 16384), (2, 8192), (4, 4096), (9, 2048), (18, 1024), (36, 512))),
-    *((width, depth, 2) for width, depth in ((1, 32768), (2, 16384), (4, 8192), (9, 4096), (18, 2048))),
-    *((width, depth, 2) for width, depth in ((36, 1024), (72, 512))),
-)
-_URAM = (72, 4096)
-URAM_WORDS = _URAM[1]
+# (width, depth) of a RAMB18. A RAMB36 is two of them and never saves one.
+_BLOCK_RAM = ((1, 16384), (2, 8192), (4, 4096), (9, 2048), (18, 1024), (36, 512))
+URAM_TILE = (72, 4096)
+URAM_WORDS = URAM_TILE[1]
 BRAM18_BITS, URAM_BITS = 18 * 1024, 288 * 1024
 
 # (bits, depth, LUTs) of one simple dual-port distributed RAM: RAM32M16 / RAM64M8 and RAM32M / RAM64M.
@@ -47,17 +43,24 @@ def ceil_div(a: int, b: int) -> int:
 
 
 @cache
+def block_ram_tile(width: int, depth: int) -> tuple[int, int]:
+    """(width, depth) of the RAMB18 tiles that an array is put together from: the fewest, then the deepest."""
+    return min(_BLOCK_RAM, key=lambda t: (ceil_div(width, t[0]) * ceil_div(depth, t[1]), -t[1]))
+
+
+@cache
 def bram18(width: int, depth: int) -> int:
     """Block RAM for ``depth`` words of ``width`` bits, in BRAM18 (a BRAM36 counts two)."""
     if width == 0 or depth == 0:
         return 0
-    return min(ceil_div(width, w) * ceil_div(depth, d) * cost for w, d, cost in _BLOCK_RAM)
+    tile_width, tile_depth = block_ram_tile(width, depth)
+    return ceil_div(width, tile_width) * ceil_div(depth, tile_depth)
 
 
 @cache
 def uram(width: int, depth: int) -> int:
     """URAM288 blocks for ``depth`` words of ``width`` bits."""
-    return ceil_div(width, _URAM[0]) * ceil_div(depth, _URAM[1])
+    return ceil_div(width, URAM_TILE[0]) * ceil_div(depth, URAM_TILE[1])
 
 
 def distributed_luts(width: int, depth: int, dsp_type: DspType) -> int:
@@ -67,8 +70,7 @@ def distributed_luts(width: int, depth: int, dsp_type: DspType) -> int:
 
 @cache
 def depth_tiles(storage: Storage, width: int, depth: int) -> int:
-    """Tiles behind one another, whose outputs a multiplexer joins (URAM joins them by its own cascade)."""
-    if storage is Storage.URAM or width == 0 or depth == 0:
+    """Tiles behind one another, whose outputs a multiplexer joins."""
+    if width == 0 or depth == 0:
         return 1
-    _, tile_depth, _ = min(_BLOCK_RAM, key=lambda t: (ceil_div(width, t[0]) * ceil_div(depth, t[1]) * t[2], -t[1]))
-    return ceil_div(depth, tile_depth)
+    return ceil_div(depth, (URAM_TILE if storage is Storage.URAM else block_ram_tile(width, depth))[1])

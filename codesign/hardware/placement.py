@@ -12,17 +12,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from codesign.boards import DspType
 from codesign.hardware.accelerator import Accelerator, SparseMatrix, WeightMemory
 from codesign.hardware.resources import Placed, Resources, total, weight_resources
 
 
 def place(
-    accelerator: Accelerator, alike: Sequence[tuple[SparseMatrix, int]], rest: Resources, limit: Resources
+    accelerator: Accelerator,
+    dsp_type: DspType,
+    alike: Sequence[tuple[SparseMatrix, int]],
+    rest: Resources,
+    limit: Resources,
 ) -> list[Placed]:
     """Choose weight memories.
 
     Args:
         accelerator: The design.
+        dsp_type: Of the device.
         alike: Matrices that the engine runs, each with the number of those alike.
         rest: What the design takes apart from the weight, index and constant memories.
         limit: What the design may take of the board.
@@ -46,7 +52,7 @@ def place(
         """Move ``count`` of those alike on chip if the design still fits then."""
         left[index] -= count
         on_chip[index, memory] += count
-        if (rest + total(weight_resources(accelerator, placed()))).fits(limit):
+        if (rest + total(weight_resources(accelerator, dsp_type, placed()))).fits(limit):
             return True
         left[index] += count
         on_chip[index, memory] -= count

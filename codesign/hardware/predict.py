@@ -17,6 +17,7 @@ from codesign.hardware.resources import (
     Resources,
     buffer_resources,
     engine_resources,
+    merged,
     total,
     usable_resources,
     weight_resources,
@@ -30,7 +31,7 @@ class LayerPlan:
 
     ``bound`` says what its cycles are spent on: ``compute``, ``weight bandwidth``, ``activation bandwidth`` or
     ``requantisation``. ``macs_per_byte`` is its place on the roofline: executed multiply-accumulates per byte
-    of external memory, None where nothing is read from there.
+    of external memory, None where nothing is read from there. ``activation`` says whether one follows, by table.
     """
 
     name: str
@@ -42,6 +43,7 @@ class LayerPlan:
     weight_memory: WeightMemory
     bound: str
     macs_per_byte: float | None
+    activation: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +134,7 @@ class Design:
                     weight_memory=run.placed.memory,
                     bound=run.bound,
                     macs_per_byte=run.macs_per_byte,
+                    activation=s.matrix.activation,
                 )
             )
         return tuple(layers)
@@ -190,9 +193,12 @@ def predict(
         counts[_alike(s)] += 1
     alike = [(s, counts[key]) for key, s in first.items()]
 
-    parts = engine_resources(accelerator, dsp_type) | buffer_resources(accelerator, [s for s, _ in alike])
-    placed = place(accelerator, alike, total(parts), usable_resources(board))
-    parts |= weight_resources(accelerator, placed)
+    parts = merged(
+        engine_resources(accelerator, dsp_type, sum(s.matrix.activation for s in sparse)),
+        buffer_resources(accelerator, dsp_type, [s for s, _ in alike]),
+    )
+    placed = place(accelerator, dsp_type, alike, total(parts), usable_resources(board))
+    parts = merged(parts, weight_resources(accelerator, dsp_type, placed))
     runs = tuple(
         Run(
             p,

@@ -1,8 +1,8 @@
-"""What a design takes of the device, unit by unit, from first principles.
+"""What a design takes of the device, module by module.
 
-DSPs follow from the array and the packing, memories from their true width and depth on the device's
-primitives, LUTs and flip-flops from the number and width of the engine's units times the coefficients of
-``coefficients.yaml``.
+DSPs follow from the array and the packing, memories from their true width and depth on the device's primitives
+(``arrays.py``), LUTs and flip-flops from what the modules consist of (``logic.py``) times the coefficients of
+``coefficients.yaml``, which are fitted on synthesised engines (``python -m codesign.synthesis --fit``).
 """
 
 from __future__ import annotations
@@ -12,34 +12,18 @@ from dataclasses import dataclass
 from functools import cache
 from math import ceil
 from pathlib import Path
-from typing import Literal
 
 from codesign.boards import Board, DspType
 from codesign.files import read_yaml
+from codesign.hardware import arrays
 from codesign.hardware.accelerator import Accelerator, SparseMatrix, WeightMemory
-from codesign.hardware.cycles import token_groups
 from codesign.hardware.dsp import WIDE_PORT_BITS, dsp_packing
-from codesign.hardware.images import block_words, index_bits
-from codesign.hardware.memories import (
-    DEEPEST_DISTRIBUTED,
-    Storage,
-    bram18,
-    ceil_div,
-    depth_tiles,
-    distributed_luts,
-    uram,
-)
-from codesign.numerics import (
-    ACCUMULATOR_BITS,
-    ACTIVATION_BITS,
-    CHANNEL_BITS,
-    MULTIPLIER_BITS,
-    largest_product,
-)
+from codesign.hardware.images import block_words
+from codesign.hardware.logic import WHAT, Counts, choices, engine_logic, stream_logic, weight_logic
+from codesign.hardware.memories import Storage, ceil_div, distributed_luts
+from codesign.numerics import ACCUMULATOR_BITS, MULTIPLIER_BITS
 
 RESOURCES = ("lut", "ff", "bram18", "uram", "dsp")
-_BURST_WORDS = 512
-"""Words that an AXI read port buffers: two of the longest bursts (256 beats)."""
 
 
 @dataclass(frozen=True)
@@ -79,45 +63,22 @@ def usable_resources(board: Board) -> Resources:
 
 @dataclass(frozen=True)
 class Coefficient:
-    """LUTs and flip-flops of one unit.
-
-    Attributes:
-        lut, ff: Counts per ``per``.
-        per: What one unit is.
-        basis: ``measured`` in synthesis, or an ``allowance`` that nothing has measured yet.
-        how: How the figures were obtained.
-    """
+    """LUTs and flip-flops of one of what ``codesign.hardware.logic.WHAT`` says."""
 
     lut: float
     ff: float
-    per: str
-    basis: Literal["measured", "allowance"]
-    how: str
-
-
-@dataclass(frozen=True)
-class Coefficients:
-    """The table of LUT and flip-flop coefficients; the file carries the same names."""
-
-    split_two: Coefficient
-    split_four: Coefficient
-    tree_adder: Coefficient
-    accumulate: Coefficient
-    select: Coefficient
-    requantise: Coefficient
-    skew: Coefficient
-    weight: Coefficient
-    control: Coefficient
-    axi_read_port: Coefficient
 
 
 COEFFICIENTS_FILE = Path(__file__).with_name("coefficients.yaml")
 
 
 @cache
-def coefficients() -> Coefficients:
-    """The table that comes with the package."""
-    return read_yaml(COEFFICIENTS_FILE, Coefficients)
+def coefficients() -> dict[str, Coefficient]:
+    """The table that comes with the package: ``module.what`` → LUTs and flip-flops."""
+    table = read_yaml(COEFFICIENTS_FILE, dict[str, Coefficient])
+    if set(table) != set(WHAT):
+        raise ValueError(f"{COEFFICIENTS_FILE}: other rows than codesign.hardware.logic has")
+    return table
 
 
 def multiplier_dsps(width_a: int, width_b: int, dsp_type: DspType) -> int:
@@ -146,65 +107,34 @@ def requantiser_dsps(accelerator: Accelerator, dsp_type: DspType) -> int:
     return count * multiplier_dsps(ACCUMULATOR_BITS + 1, MULTIPLIER_BITS + 1, dsp_type)
 
 
-def engine_resources(accelerator: Accelerator, dsp_type: DspType) -> dict[str, Resources]:
-    """Resources that do not depend on the model: unit name → counts."""
-    table = coefficients()
-    rows, cols, lanes = accelerator.rows, accelerator.cols, accelerator.lanes
-    packing = dsp_packing(dsp_type, accelerator.weight_bits, accelerator.dsp_packing)
-    segments = ceil_div(cols, packing.longest_chain)
-    sum_bits = largest_product(accelerator.weight_bits).bit_length() + 1 + (cols - 1).bit_length()
+def engine_resources(accelerator: Accelerator, dsp_type: DspType, tables: int) -> dict[str, Resources]:
+    """Resources that do not depend on the matrices' sizes: module of ``hls_templates/rtl`` → counts.
 
-    # Behind the multipliers: split packed results, add up the cascades of one block.
-    pairs = rows * ceil_div(lanes, 2)
-    if packing.products == 4:
-        splits = _logic(table.split_four, ceil_div(rows, 2) * ceil_div(lanes, 2) * cols)
-    elif packing.products == 2:
-        field_bits = min(packing.field_bits, sum_bits)
-        splits = _logic(table.split_two, pairs * segments * 2 * field_bits)
-    else:
-        splits = Resources()
-    tree = _logic(table.tree_adder, rows * lanes * (segments - 1) * sum_bits)
-
-    # Two sets of accumulators for T token groups each.
-    groups = token_groups(accelerator, accelerator.max_tokens)
-    words = rows * lanes * ACCUMULATOR_BITS
-    if 2 * groups <= DEEPEST_DISTRIBUTED:
-        store = Resources(lut=distributed_luts(words, 2 * groups, dsp_type))
-    else:
-        store = Resources(bram18=bram18(words, 2 * groups))
-
-    interval = accelerator.requant_interval
-    requantisers = rows // interval * lanes
-    select = _select(requantisers * ACCUMULATOR_BITS, interval)
-
-    return {
-        "array": Resources(dsp=array_dsps(accelerator, dsp_type)),
-        "product splitting and adder tree": splits + tree,
-        "accumulators": _logic(table.accumulate, rows * lanes * ACCUMULATOR_BITS) + store,
-        "requantisers": _logic(table.requantise, requantisers)
-        + select
-        + Resources(dsp=requantiser_dsps(accelerator, dsp_type)),
-        "weight registers": _logic(table.weight, accelerator.block_bits),
-        # The first DSP of a cascade gets its activations undelayed.
-        "activation skew": _logic(table.skew, (cols - segments) * lanes * ACTIVATION_BITS),
-        "control": _logic(table.control, 1),
-        "weight streams": _weight_streams(accelerator),
-    }
+    Args:
+        accelerator: The design.
+        dsp_type: Of the device.
+        tables: Matrices with an activation by table behind them.
+    """
+    return merged(
+        priced_logic(engine_logic(accelerator, dsp_type, tables)),
+        priced_memories(arrays.engine_memories(accelerator, tables), dsp_type),
+        {
+            "pe_row": Resources(dsp=array_dsps(accelerator, dsp_type)),
+            "requantiser": Resources(dsp=requantiser_dsps(accelerator, dsp_type)),
+        },
+    )
 
 
-def buffer_resources(accelerator: Accelerator, matrices: Sequence[SparseMatrix]) -> dict[str, Resources]:
-    """Activation and result buffers, ping and pong, for the largest of the matrices."""
-    groups = token_groups(accelerator, accelerator.max_tokens)
-    interval = accelerator.requant_interval
-    in_words = max(ceil_div(s.matrix.in_features, accelerator.cols) for s in matrices) * groups
-    out_words = max(s.block_rows for s in matrices) * groups * interval
-    in_bits = accelerator.cols * accelerator.lanes * ACTIVATION_BITS
-    out_bits = accelerator.rows // interval * accelerator.lanes * ACTIVATION_BITS
-    storage = accelerator.activation_memory
-    return {
-        "activation buffers": _array(storage, in_bits, 2 * in_words),
-        "result buffers": _array(storage, out_bits, 2 * out_words),
-    }
+def buffer_resources(
+    accelerator: Accelerator, dsp_type: DspType, matrices: Sequence[SparseMatrix]
+) -> dict[str, Resources]:
+    """Streams, and activation and result buffers, ping and pong, for the largest of the matrices."""
+    columns = max(ceil_div(s.matrix.in_features, accelerator.cols) for s in matrices)
+    block_rows = max(s.block_rows for s in matrices)
+    return merged(
+        priced_logic(stream_logic(accelerator)),
+        priced_memories(arrays.buffer_memories(accelerator, columns, block_rows), dsp_type),
+    )
 
 
 @dataclass(frozen=True)
@@ -216,12 +146,8 @@ class Placed:
     count: int
 
 
-def weight_resources(accelerator: Accelerator, placed: Sequence[Placed]) -> dict[str, Resources]:
-    """Weight, index and channel-constant memories of all matrices that the engine runs.
-
-    Matrices in external memory keep only their index and constants on chip, two at a time (the present
-    matrix's and the next one's).
-    """
+def weight_contents(accelerator: Accelerator, placed: Sequence[Placed]) -> arrays.Contents:
+    """What the memories hold of placed matrices."""
     words = dict.fromkeys(WeightMemory, 0)
     entries = channel_rows = streamed_entries = streamed_rows = 0
     for p in placed:
@@ -232,45 +158,76 @@ def weight_resources(accelerator: Accelerator, placed: Sequence[Placed]) -> dict
             words[p.memory] += p.count * p.sparse.nonzero_blocks
             entries += p.count * p.sparse.index_entries
             channel_rows += p.count * p.sparse.block_rows
+    per_block, interval = block_words(accelerator), accelerator.requant_interval
+    return arrays.Contents(
+        matrices=sum(p.count for p in placed),
+        columns=max(ceil_div(p.sparse.matrix.in_features, accelerator.cols) for p in placed),
+        bram_words=words[WeightMemory.BRAM] * per_block,
+        uram_words=words[WeightMemory.URAM] * per_block,
+        index_entries=entries,
+        channel_words=channel_rows * interval,
+        streamed_entries=streamed_entries,
+        streamed_channel_words=streamed_rows * interval,
+    )
 
-    interval = accelerator.requant_interval
-    columns = max(ceil_div(p.sparse.matrix.in_features, accelerator.cols) for p in placed)
-    channel_bits = accelerator.rows // interval * CHANNEL_BITS
-    port, per_block = accelerator.weight_port_bits, block_words(accelerator)
-    return {
-        "weight ROM": _array(Storage.BRAM, port, words[WeightMemory.BRAM] * per_block),
-        "weight URAM": _array(Storage.URAM, port, words[WeightMemory.URAM] * per_block),
-        "index and channel constants": _array(Storage.BRAM, index_bits(columns), entries + 2 * streamed_entries)
-        + _array(Storage.BRAM, channel_bits, interval * (channel_rows + 2 * streamed_rows)),
-    }
+
+def weight_resources(accelerator: Accelerator, dsp_type: DspType, placed: Sequence[Placed]) -> dict[str, Resources]:
+    """Weight, index and channel-constant memories of all matrices that the engine runs, with what reads them.
+
+    Matrices in external memory keep only their index and constants on chip, three at a time.
+    """
+    contents = weight_contents(accelerator, placed)
+    return merged(
+        priced_logic(weight_logic(accelerator, contents)),
+        priced_memories(arrays.weight_memories(accelerator, contents), dsp_type),
+    )
 
 
 def total(parts: Mapping[str, Resources]) -> Resources:
-    """The sum over all units."""
+    """The sum over all modules."""
     return Resources(**{name: sum([getattr(part, name) for part in parts.values()]) for name in RESOURCES})
 
 
-def _logic(coefficient: Coefficient, count: int) -> Resources:
-    return Resources(lut=ceil(coefficient.lut * count), ff=ceil(coefficient.ff * count))
+def merged(*several: Mapping[str, Resources]) -> dict[str, Resources]:
+    """Modules of several tables, those of the same name added up."""
+    found: dict[str, Resources] = {}
+    for parts in several:
+        for name, part in parts.items():
+            found[name] = found.get(name, Resources()) + part
+    return found
 
 
-def _select(bits: int, inputs: int) -> Resources:
-    """Multiplexers of ``bits`` bits from ``inputs`` words each: max(1, ⌈inputs / 2⌉ − 1) LUTs per bit."""
-    if inputs < 2 or bits == 0:
+def priced_logic(counts: Counts) -> dict[str, Resources]:
+    """LUTs and flip-flops of what modules consist of, rounded up."""
+    table = coefficients()
+    return {
+        module: Resources(
+            lut=ceil(sum(table[f"{module}.{what}"].lut * count for what, count in items.items()) - 1e-9),
+            ff=ceil(sum(table[f"{module}.{what}"].ff * count for what, count in items.items()) - 1e-9),
+        )
+        for module, items in counts.items()
+    }
+
+
+def priced_memories(memories: arrays.Memories, dsp_type: DspType) -> dict[str, Resources]:
+    """What modules' memories take: tiles, distributed RAM, and what joins and registers their words."""
+    return {
+        module: sum([_memory(array, dsp_type) for array in found], Resources()) for module, found in memories.items()
+    }
+
+
+def _memory(array: arrays.Array, dsp_type: DspType) -> Resources:
+    if not array.depth or not array.width or not array.copies:
         return Resources()
-    return _logic(coefficients().select, bits * max(1, ceil_div(inputs, 2) - 1))
-
-
-def _array(storage: Storage, width: int, depth: int) -> Resources:
-    if depth == 0:
-        return Resources()
-    if storage is Storage.URAM:
-        return Resources(uram=uram(width, depth))
-    joined = _select(width, depth_tiles(storage, width, depth))
-    return Resources(bram18=bram18(width, depth)) + Resources(lut=joined.lut)
-
-
-def _weight_streams(accelerator: Accelerator) -> Resources:
-    """AXI read masters with their burst buffers."""
-    port = Resources(bram18=bram18(accelerator.axi_port_bits, _BURST_WORDS)) + _logic(coefficients().axi_read_port, 1)
-    return sum([port] * accelerator.axi_ports, Resources())
+    if array.distributed:
+        # Block RAM and URAM have the first of these registers in them.
+        bits = array.width * array.copies * (2 if array.registered else 1)
+        return Resources(lut=array.copies * distributed_luts(array.width, array.depth, dsp_type), ff=bits)
+    width, depth = array.tile
+    across, behind = ceil_div(array.width, width), ceil_div(array.depth, depth)
+    joined = array.width * choices(behind) * array.copies
+    tiles = across * behind * array.copies
+    registers = array.width * array.copies if array.registered else 0
+    if array.storage is Storage.URAM:
+        return Resources(lut=joined, ff=registers, uram=tiles)
+    return Resources(lut=joined, ff=registers, bram18=tiles)

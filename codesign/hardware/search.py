@@ -128,6 +128,7 @@ class Search:
         self.limit = usable_resources(board)
         shapes = Counter((m.out_features, m.in_features) for m in work.matrices)
         self.distinct = {Matrix("", *shape): count for shape, count in shapes.items()}
+        self.activations = sum(m.activation for m in work.matrices)
         self._designs: dict[tuple[Accelerator, float], Design] = {}
         self._fixed: dict[Accelerator, Resources] = {}
         self.candidates = sorted(_candidates(board, work), key=lambda c: (c.at_best(1.0), c.dsps))
@@ -145,8 +146,9 @@ class Search:
         """What a design takes without weight, index and constant memories."""
         if accelerator not in self._fixed:
             sparse = sparsify(accelerator, self.distinct, 1.0)
-            engine = engine_resources(accelerator, self.board.device.dsp_type)
-            self._fixed[accelerator] = total(engine) + total(buffer_resources(accelerator, sparse))
+            dsp_type = self.board.device.dsp_type
+            engine = engine_resources(accelerator, dsp_type, self.activations)
+            self._fixed[accelerator] = total(engine) + total(buffer_resources(accelerator, dsp_type, sparse))
         return self._fixed[accelerator]
 
     def fits(self, accelerator: Accelerator) -> bool:
@@ -173,7 +175,7 @@ class Search:
         sparse = sparsify(accelerator, self.distinct, density)
         placed = [Placed(s, WeightMemory.BRAM, n) for s, n in zip(sparse, self.distinct.values(), strict=True)]
         words = block_words(accelerator) * sum(p.sparse.nonzero_blocks * p.count for p in placed)
-        constants = weight_resources(accelerator, placed)["index and channel constants"]
+        constants = weight_resources(accelerator, self.board.device.dsp_type, placed)["engine_core"]
         in_bram = bram18(accelerator.weight_port_bits, max(words - capacity, 0))
         return self.fixed(accelerator).bram18 + constants.bram18 + in_bram <= self.limit.bram18
 

@@ -14,11 +14,15 @@ from codesign.models.family import family_of
 
 @dataclass(frozen=True)
 class Matrix:
-    """One weight matrix of the encoder, ``out_features`` × ``in_features`` (N × K)."""
+    """One weight matrix of the encoder, ``out_features`` × ``in_features`` (N × K).
+
+    ``activation`` says whether one follows it, by table.
+    """
 
     name: str
     out_features: int
     in_features: int
+    activation: bool = False
 
     @property
     def weights(self) -> int:
@@ -50,7 +54,7 @@ class EncoderShape:
             (family.ffn_out, hidden, ffn),
         )
         return [
-            Matrix(f"{family.layer.format(layer)}.{part}", out_features, in_features)
+            Matrix(f"{family.layer.format(layer)}.{part}", out_features, in_features, part == family.ffn_in)
             for layer in range(self.layers)
             for part, out_features, in_features in parts
         ]

@@ -35,7 +35,10 @@ class Hardware:
     @cached_property
     def matrices(self) -> dict[str, Matrix]:
         """The encoder's matrices by name."""
-        return {layer.name: Matrix(layer.name, layer.out_features, layer.in_features) for layer in self.plan.layers}
+        return {
+            layer.name: Matrix(layer.name, layer.out_features, layer.in_features, layer.activation)
+            for layer in self.plan.layers
+        }
 
     @property
     def block(self) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from codesign.hardware.accelerator import Accelerator
 from codesign.hardware.cycles import external_bytes_per_cycle
 from codesign.hardware.plan import Plan
 from codesign.hardware.predict import Design, LayerPlan, tightest
-from codesign.hardware.resources import RESOURCES, coefficients, usable_resources
+from codesign.hardware.resources import RESOURCES, usable_resources
 from codesign.hardware.search import NEAR_TIE
 
 _LABEL = {"lut": "LUT", "ff": "FF", "bram18": "BRAM18", "uram": "URAM", "dsp": "DSP"}
@@ -212,13 +212,7 @@ def _design_sentence(accelerator: Accelerator) -> str:
 
 
 def _uncertainties(plan: Plan) -> Iterator[str]:
-    table = coefficients()
-    allowances = [name for name in vars(table) if getattr(table, name).basis == "allowance"]
-    if allowances:
-        yield (
-            "LUT and FF rest on unit counts measured in synthesis and on allowances for"
-            f" {', '.join(name.replace('_', ' ') for name in allowances)}; no whole engine has been synthesised."
-        )
+    yield "LUT and FF rest on engines synthesised with Yosys (docs/results/synthesis.md), not on Vivado."
     used = ("device", "usable", "memories.0", "axi", "clock.default_mhz")
     unconfirmed = [
         path for path, source in plan.board.sources.items() if not source.confirmed and path.startswith(used)

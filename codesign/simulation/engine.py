@@ -75,6 +75,7 @@ class EngineRun:
         pauses: Of the streams and of external memory.
         memory: External memory.
         seed: Of the pauses.
+        rom_tiles: Read-only memories as one array per primitive.
         changed: (source, text, what stands there instead): faults that are planted.
     """
 
@@ -88,6 +89,7 @@ class EngineRun:
     pauses: Pauses = field(default_factory=Pauses)
     memory: ExternalMemory = field(default_factory=ExternalMemory)
     seed: int = 1
+    rom_tiles: bool = False
     changed: tuple[tuple[str, str, str], ...] = ()
 
     @property
@@ -240,7 +242,7 @@ def lint(run: EngineRun, work: Path) -> list[str]:
 
 def _files(run: EngineRun) -> dict[str, bytes]:
     """Every file of the engine, with the faults that are planted."""
-    files = rtl_files(run.accelerator, run.dsp_type, run.images, "")
+    files = rtl_files(run.accelerator, run.dsp_type, run.images, "", rom_tiles=run.rom_tiles)
     for name, text, instead in run.changed:
         files[name] = files[name].replace(text.encode(), instead.encode())
     return files

@@ -131,5 +131,6 @@ def draw(seed: int) -> tuple[EngineRun, list[NDArray[np.int64]]]:
     )
     if g.random() < 0.3:
         run = replace(run, pauses=Pauses(*(int(g.integers(0, 230)) for _ in range(3))))
+    run = replace(run, rom_tiles=bool(g.random() < 0.3))
     memory = ExternalMemory(int(g.integers(1, 100)), int(g.choice([256, int(g.integers(20, 257))])))
     return replace(run, memory=memory), expected

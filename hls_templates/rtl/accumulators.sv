@@ -33,7 +33,9 @@ module accumulators
   end
 
   for (genvar b = 0; b < 2; b++) begin : g_bank
-    ram #(.WIDTH(R * L * 32), .DEPTH(GROUPS)) u_ram (
+    ram #(
+        .WIDTH(R * L * 32), .DEPTH(GROUPS), .TILE_WIDTH(ACCUMULATOR_TILE_WIDTH), .TILE_DEPTH(ACCUMULATOR_TILE_DEPTH)
+    ) u_ram (
         .clk,
         .write(valid && bank == 1'(b)),
         .write_address(group),

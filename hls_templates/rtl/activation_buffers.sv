@@ -45,7 +45,7 @@ module activation_buffers
   // The place of a word: [buffer][column][group].
   function automatic logic [AddressBits-1:0] place(input logic half, input logic [COLUMN_COUNT_BITS-1:0] of_column,
                                                    input logic [GROUP_COUNT_BITS-1:0] of_group);
-    place = AddressBits'(32'(half) * Words + 32'(of_column) * GROUPS + 32'(of_group));
+    place = AddressBits'(scaled_by(32'(half), Words) + scaled_by(32'(of_column), GROUPS) + 32'(of_group));
   endfunction
 
   assign s_ready   = job_valid && used != 2'd2;
@@ -93,7 +93,13 @@ module activation_buffers
     end
   end
 
-  ram #(.WIDTH(C * L * 8), .DEPTH(2 * Words), .REGISTERED(1'b1)) u_ram (
+  ram #(
+      .WIDTH(C * L * 8),
+      .DEPTH(2 * Words),
+      .TILE_WIDTH(ACTIVATION_TILE_WIDTH),
+      .TILE_DEPTH(ACTIVATION_TILE_DEPTH),
+      .REGISTERED(1'b1)
+  ) u_ram (
       .clk,
       .write(word_valid),
       .write_address(place(write_buffer, write_column, write_group)),

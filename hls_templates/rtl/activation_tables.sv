@@ -16,9 +16,15 @@ module activation_tables
   logic [7:0] found;
 
   // Entry 0 is for −128.
-  localparam int AddressBits = $clog2(TABLES * 512);
-  rom #(.WIDTH(8), .DEPTH(TABLES * 512), .FILE("tables.mem")) u_rom (
-      .clk, .address(AddressBits'({number, which, !value[7], value[6:0]})), .data(found)
+  rom #(
+      .WIDTH(8),
+      .DEPTH(TABLES * 512),
+      .TILE_WIDTH(TABLE_TILE_WIDTH),
+      .TILE_DEPTH(TABLE_TILE_DEPTH),
+      .TILED(ROM_TILED),
+      .FILE("tables")
+  ) u_rom (
+      .clk, .address(($clog2(TABLES * 512))'({number, which, !value[7], value[6:0]})), .data(found)
   );
   always_ff @(posedge clk) begin
     used_late  <= {used_late[0], used};

@@ -1,28 +1,31 @@
-// One DSP: three register stages (operands, product, sum), the sum cascaded from the DSP before.
-module dsp_cell
-  import engine_pkg::*;
-(
+// One DSP: sum = a·b + the sum of the DSP before it in the cascade, SHIFT bits down. Register stages: OPERAND_STAGES for
+// the operands, one for the product, one for the sum.
+module dsp_cell #(
+    parameter int A_BITS         = 27,
+    parameter int B_BITS         = 18,
+    parameter int OPERAND_STAGES = 1,
+    parameter int SHIFT          = 0   // 0 or 17, what the cascade can do
+) (
     input  logic               clk,
-    input  logic        [31:0] weight,
-    input  logic        [31:0] activation,
+    // Signed; the bits above A_BITS and B_BITS repeat the sign.
+    input  logic        [31:0] a,
+    input  logic        [31:0] b,
     input  logic signed [47:0] cascade_in,
     output logic signed [47:0] sum
 );
-  // The packed operand that needs the wide port gets it: two weights of four bits, otherwise the activations.
-  localparam int WeightBits = PACKING == 4 ? WIDE_BITS : 18;
-  localparam int ActivationBits = PACKING == 4 ? 18 : WIDE_BITS;
-  logic signed [WeightBits-1:0] weight_q;
-  logic signed [ActivationBits-1:0] activation_q;
-  logic signed [WIDE_BITS+17:0] product_q;
-
-  // Their upper bits repeat the sign.
+  logic signed [A_BITS-1:0] a_late, a_q;
+  logic signed [B_BITS-1:0] b_late, b_q;
+  logic signed [A_BITS+B_BITS-1:0] product_q;
   logic unused;
-  assign unused = &{1'b0, weight, activation};
+  assign unused = &{1'b0, a, b};
 
+  delay #(.WIDTH(A_BITS + B_BITS), .CYCLES(OPERAND_STAGES - 1)) u_operands (
+      .clk, .d({a[A_BITS-1:0], b[B_BITS-1:0]}), .q({a_late, b_late})
+  );
   always_ff @(posedge clk) begin
-    weight_q     <= weight[WeightBits-1:0];
-    activation_q <= activation[ActivationBits-1:0];
-    product_q    <= weight_q * activation_q;
-    sum          <= cascade_in + 48'(product_q);
+    a_q       <= a_late;
+    b_q       <= b_late;
+    product_q <= a_q * b_q;
+    sum       <= (cascade_in >>> SHIFT) + 48'(product_q);
   end
 endmodule

@@ -103,14 +103,45 @@ module engine
       .wait_activations,
       .wait_results
   );
-  // ---- The jobs of a run, for the activations and for the array, which are a job apart.
-  logic buffer_job_valid, buffer_job_ready, core_job_valid, core_job_ready;
-  job_t buffer_job, core_job;
+  // ---- The jobs of a run, for the activations, for the array, and for the results: each a job or more behind.
+  logic buffer_job_valid, buffer_job_ready, buffer_last, core_job_valid, core_job_ready, core_last;
+  logic result_job_valid, job_sent, result_last_job;
+  job_t buffer_job, core_job, result_job;
   job_walker u_buffer_jobs (
-      .clk, .reset, .start, .first, .layers, .repeats, .job_valid(buffer_job_valid), .job_ready(buffer_job_ready), .job(buffer_job)
+      .clk,
+      .reset,
+      .start,
+      .first,
+      .layers,
+      .repeats,
+      .job_valid(buffer_job_valid),
+      .job_ready(buffer_job_ready),
+      .job(buffer_job),
+      .last(buffer_last)
   );
   job_walker u_core_jobs (
-      .clk, .reset, .start, .first, .layers, .repeats, .job_valid(core_job_valid), .job_ready(core_job_ready), .job(core_job)
+      .clk,
+      .reset,
+      .start,
+      .first,
+      .layers,
+      .repeats,
+      .job_valid(core_job_valid),
+      .job_ready(core_job_ready),
+      .job(core_job),
+      .last(core_last)
+  );
+  job_walker u_result_jobs (
+      .clk,
+      .reset,
+      .start,
+      .first,
+      .layers,
+      .repeats,
+      .job_valid(result_job_valid),
+      .job_ready(job_sent),
+      .job(result_job),
+      .last(result_last_job)
   );
 
   // ---- Streams.
@@ -165,7 +196,7 @@ module engine
   logic fetch;
   memory_t fetch_memory;
   logic [WEIGHT_ADDRESS_BITS-1:0] fetch_address;
-  logic [PORT_BITS-1:0] fetch_word;
+  logic [PORT_BITS-1:0] fetch_word, external_word;
   logic load;
   logic [WEIGHT_ADDRESS_BITS-1:0] load_address;
   logic [PORT_BITS-1:0] load_word;
@@ -194,7 +225,6 @@ module engine
 
   // ---- External memory.
   logic external_valid, constants_done, constants_free;
-  logic [PORT_BITS-1:0] external_word;
   logic [INDEX_ADDRESS_BITS-1:0] index_address;
   logic [INDEX_BITS-1:0] external_entry;
   logic [CHANNEL_ADDRESS_BITS-1:0] channel_address;
@@ -203,7 +233,9 @@ module engine
   assign m_axi_arburst = {PORTS{2'b01}};  // incrementing
   assign m_axi_rready  = '1;  // a burst is asked for only when it has room
   if (EXTERNAL != 0) begin : g_external
-    logic constants_valid, constants_ready, weights_valid, weights_job_ready, index_write, channel_write, constants_first, constants_last;
+    logic constants_valid, constants_ready, constants_last_job, weights_valid, weights_job_ready, weights_last_job;
+    logic index_write, channel_write, constants_first, constants_last, unused;
+    assign unused = &{1'b0, constants_last_job, weights_last_job};
     logic [7:0] arlen;
     logic [PORTS*AXI_BITS-1:0] beat;
     job_t constants_job, weights_job;
@@ -216,7 +248,8 @@ module engine
         .repeats,
         .job_valid(constants_valid),
         .job_ready(constants_ready),
-        .job(constants_job)
+        .job(constants_job),
+        .last(constants_last_job)
     );
     job_walker u_weights_jobs (
         .clk,
@@ -227,7 +260,8 @@ module engine
         .repeats,
         .job_valid(weights_valid),
         .job_ready(weights_job_ready),
-        .job(weights_job)
+        .job(weights_job),
+        .last(weights_last_job)
     );
     external_reader u_reader (
         .clk,
@@ -318,17 +352,12 @@ module engine
       .wait_results
   );
 
-  logic unused;  // there is no protected part; of the jobs, the activations need their columns only
-  assign unused = &{1'b0, s_axil_awprot, s_axil_arprot, buffer_job, m_axi_rlast};
+  // There is no protected part; of the jobs, the activations need their columns only, the results nothing but their end.
+  logic unused;
+  assign unused = &{1'b0, s_axil_awprot, s_axil_arprot, buffer_job, buffer_last, core_last, result_job, result_job_valid, m_axi_rlast};
 
   // ---- The run is over when the last beat of its last job has left.
-  logic [REPEAT_BITS+LAYER_BITS:0] jobs_left;
-  logic job_sent;
   assign job_sent      = m_axis_tvalid && m_axis_tready && m_axis_tlast;
-  assign finished      = (job_sent && jobs_left == 1) || weights_finished;
+  assign finished      = (job_sent && result_last_job) || weights_finished;
   assign framing_error = activation_error;
-  always_ff @(posedge clk) begin
-    if (start) jobs_left <= (REPEAT_BITS + LAYER_BITS + 1)'(layers) * (REPEAT_BITS + LAYER_BITS + 1)'(repeats);
-    else if (job_sent) jobs_left <= jobs_left - 1'b1;
-  end
 endmodule

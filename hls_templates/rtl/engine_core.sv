@@ -63,8 +63,8 @@ module engine_core
   always_comb begin
     placed = job;
     if (job.memory == MEMORY_DDR) begin
-      placed.index_base   = INDEX_ADDRESS_BITS'(32'(buffer) * INDEX_BUFFER);
-      placed.channel_base = CHANNEL_ADDRESS_BITS'(32'(buffer) * CHANNEL_BUFFER);
+      placed.index_base   = INDEX_ADDRESS_BITS'(scaled_by(32'(buffer), INDEX_BUFFER));
+      placed.channel_base = CHANNEL_ADDRESS_BITS'(scaled_by(32'(buffer), CHANNEL_BUFFER));
     end
   end
   logic accept_external;
@@ -90,7 +90,14 @@ module engine_core
 
   if (INDEX_WORDS > 0) begin : g_index
     localparam int Bits = INDEX_WORDS > 1 ? $clog2(INDEX_WORDS) : 1;
-    rom #(.WIDTH(INDEX_BITS), .DEPTH(INDEX_WORDS), .FILE("index.mem")) u_index (
+    rom #(
+        .WIDTH(INDEX_BITS),
+        .DEPTH(INDEX_WORDS),
+        .TILE_WIDTH(INDEX_TILE_WIDTH),
+        .TILE_DEPTH(INDEX_TILE_DEPTH),
+        .TILED(ROM_TILED),
+        .FILE("index")
+    ) u_index (
         .clk, .address(Bits'(index_address)), .data(chip_entry)
     );
   end else begin : g_no_index
@@ -111,7 +118,7 @@ module engine_core
   logic ahead, ahead_bank, ahead_first, draining;
   logic [GROUP_BITS-1:0] ahead_group;
   drain_t what;
-  logic [R-1:0][L-1:0][31:0] sums;
+  logic [Q-1:0][R/Q-1:0][L-1:0][31:0] sums;
   delay_valid #(.CYCLES(ARRAY_STAGES - 1)) u_ahead (.clk, .reset, .d(issue), .q(ahead));
   delay #(.WIDTH(2 + GROUP_BITS), .CYCLES(ARRAY_STAGES - 1)) u_ahead_what (
       .clk, .d({issue_bank, issue_first, issue_group}), .q({ahead_bank, ahead_first, ahead_group})
@@ -141,7 +148,14 @@ module engine_core
   assign unused_channel = &{1'b0, channel};
   if (CHANNEL_WORDS > 0) begin : g_channels
     localparam int Bits = CHANNEL_WORDS > 1 ? $clog2(CHANNEL_WORDS) : 1;
-    rom #(.WIDTH(R / Q * CHANNEL_BITS), .DEPTH(CHANNEL_WORDS), .FILE("channels.mem")) u_channels (
+    rom #(
+        .WIDTH(R / Q * CHANNEL_BITS),
+        .DEPTH(CHANNEL_WORDS),
+        .TILE_WIDTH(CHANNEL_TILE_WIDTH),
+        .TILE_DEPTH(CHANNEL_TILE_DEPTH),
+        .TILED(ROM_TILED),
+        .FILE("channels")
+    ) u_channels (
         .clk, .address(Bits'(what.channel)), .data(chip_channel)
     );
   end else begin : g_no_channels
@@ -153,7 +167,7 @@ module engine_core
   assign channel = channel_streamed ? external_channel : chip_channel;
   always_ff @(posedge clk) begin
     part   <= what.part;
-    chosen <= sums[32'(part)*(R/Q) +: R/Q];
+    chosen <= sums[part];
   end
   for (genvar r = 0; r < R / Q; r++) begin : g_row
     for (genvar l = 0; l < L; l++) begin : g_lane
@@ -172,12 +186,12 @@ module engine_core
   if (TABLES > 0) begin : g_tables
     logic table_used;
     logic [TABLE_NUMBER_BITS-1:0] table_number;
-    delay #(.WIDTH(1 + TABLE_NUMBER_BITS), .CYCLES(8)) u_table (
+    delay #(.WIDTH(1 + TABLE_NUMBER_BITS), .CYCLES(REQUANTISE_STAGES - 2)) u_table (
         .clk, .d({what.table_used, what.table_number}), .q({table_used, table_number})
     );
     for (genvar r = 0; r < R / Q; r++) begin : g_row
       logic which;
-      delay #(.WIDTH(1), .CYCLES(6)) u_which (.clk, .d(channel[r][CHANNEL_TABLE]), .q(which));
+      delay #(.WIDTH(1), .CYCLES(REQUANTISE_STAGES - 4)) u_which (.clk, .d(channel[r][CHANNEL_TABLE]), .q(which));
       for (genvar l = 0; l < L; l++) begin : g_lane
         activation_tables u_tables (
             .clk, .used(table_used), .number(table_number), .which, .value(requantised[r][l]), .result(result[r][l])

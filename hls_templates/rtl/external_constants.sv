@@ -34,8 +34,8 @@ module external_constants
   logic word_valid, complete;
   logic [CHANNEL_BEATS*BeatBits-1:0] word;
 
-  assign index_first   = 32'(buffer) * (INDEX_BUFFER * 16 / BeatBits);
-  assign channel_first = 32'(buffer) * CHANNEL_BUFFER;
+  assign index_first   = scaled_by(32'(buffer), INDEX_BUFFER * 16 / BeatBits);
+  assign channel_first = scaled_by(32'(buffer), CHANNEL_BUFFER);
   assign index_place   = first ? IndexBits'(index_first) : index_next;
 
   words #(.WIDTH(BeatBits), .BEATS(CHANNEL_BEATS)) u_words (
@@ -54,7 +54,12 @@ module external_constants
   logic [BeatBits-1:0] entries;
   logic [EntriesBits-1:0] which;
   logic [15:0] entry;
-  ram #(.WIDTH(BeatBits), .DEPTH(IndexDepth)) u_index (
+  ram #(
+      .WIDTH(BeatBits),
+      .DEPTH(IndexDepth),
+      .TILE_WIDTH(STREAMED_INDEX_TILE_WIDTH),
+      .TILE_DEPTH(STREAMED_INDEX_TILE_DEPTH)
+  ) u_index (
       .clk,
       .write(index_write),
       .write_address(index_place),
@@ -70,7 +75,13 @@ module external_constants
   assign index_entry = {entry[15:14], entry[COLUMN_BITS-1:0]};
 
   // ---- Channel constants.
-  ram #(.WIDTH(R / Q * CHANNEL_BITS), .DEPTH(ChannelDepth), .REGISTERED(1'b1)) u_channels (
+  ram #(
+      .WIDTH(R / Q * CHANNEL_BITS),
+      .DEPTH(ChannelDepth),
+      .TILE_WIDTH(STREAMED_CHANNEL_TILE_WIDTH),
+      .TILE_DEPTH(STREAMED_CHANNEL_TILE_DEPTH),
+      .REGISTERED(1'b1)
+  ) u_channels (
       .clk,
       .write(word_valid),
       .write_address(channel_place),

@@ -144,7 +144,9 @@ module external_reader
   logic [PORTS-1:0] part_valid;
   logic beat_valid;
   for (genvar p = 0; p < PORTS; p++) begin : g_port
-    fifo #(.WIDTH(AXI_BITS), .DEPTH(READ_BEATS)) u_fifo (
+    fifo #(
+        .WIDTH(AXI_BITS), .DEPTH(READ_BEATS), .TILE_WIDTH(READ_TILE_WIDTH), .TILE_DEPTH(READ_TILE_DEPTH)
+    ) u_fifo (
         .clk,
         .reset,
         .write(m_rvalid[p]),

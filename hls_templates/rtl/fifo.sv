@@ -3,8 +3,10 @@
 //
 // A word can be read three cycles after it was written.
 module fifo #(
-    parameter int WIDTH = 8,
-    parameter int DEPTH = 2
+    parameter int WIDTH      = 8,
+    parameter int DEPTH      = 2,
+    parameter int TILE_WIDTH = WIDTH,
+    parameter int TILE_DEPTH = DEPTH
 ) (
     input  logic             clk,
     input  logic             reset,
@@ -21,7 +23,7 @@ module fifo #(
   logic [AddressBits-1:0] write_address, read_address;
   logic read, arriving;
   logic [WIDTH-1:0] read_data;
-  ram #(.WIDTH(WIDTH), .DEPTH(DEPTH)) u_ram (
+  ram #(.WIDTH(WIDTH), .DEPTH(DEPTH), .TILE_WIDTH(TILE_WIDTH), .TILE_DEPTH(TILE_DEPTH)) u_ram (
       .clk, .write, .write_address, .write_data, .read_address, .read_data
   );
 

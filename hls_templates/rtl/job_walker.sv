@@ -10,13 +10,15 @@ module job_walker
     input  logic [REPEAT_BITS-1:0] repeats,
     output logic                   job_valid,
     input  logic                   job_ready,
-    output job_t                   job
+    output job_t                   job,
+    output logic                   last  // of the run
 );
   logic [LAYER_BITS-1:0] job_layer;
   logic [LAYER_BITS:0] layers_left;
   logic [REPEAT_BITS-1:0] repeats_left;
 
-  assign job = layer_job(job_layer);
+  assign job  = layer_job(job_layer);
+  assign last = layers_left == 1 && repeats_left == 1;
 
   always_ff @(posedge clk) begin
     if (start) begin

@@ -22,27 +22,28 @@ module pe_row
       logic signed [47:0] cascade[Cols+1];
       assign cascade[0] = '0;
       for (genvar k = 0; k < Cols; k++) begin : g_dsp
-        dsp_cell u_dsp (
+        // The packed operand that needs the wide port gets it: two weights of four bits, otherwise the activations.
+        dsp_cell #(.A_BITS(WIDE_BITS), .B_BITS(18)) u_dsp (
             .clk,
-            .weight(weight[First+k]),
-            .activation(activation[First+k][d]),
+            .a(PACKING == 4 ? weight[First+k] : activation[First+k][d]),
+            .b(PACKING == 4 ? activation[First+k][d] : weight[First+k]),
             .cascade_in(cascade[k]),
             .sum(cascade[k+1])
         );
       end
       // A shorter last cascade waits for the others.
       logic [47:0] result;
-      logic unused;  // upper bits repeat the sign
+      logic unused;  // bits above those of a sum repeat its sign
       assign unused = &{1'b0, result};
       delay #(.WIDTH(48), .CYCLES(CHAIN - Cols)) u_wait (.clk, .d(cascade[Cols]), .q(result));
 
       if (PACKING == 1) begin : g_one
-        always_ff @(posedge clk) partial[0][0][s] <= result[31:0];
+        always_ff @(posedge clk) partial[0][0][s] <= 32'($signed(result[SUM_BITS-1:0]));
       end else if (PACKING == 2) begin : g_two
         // A negative lower field has borrowed one from the upper.
         always_ff @(posedge clk) begin
           partial[0][0][s] <= 32'($signed(result[FIELD_SHIFT-1:0]));
-          partial[0][1][s] <= 32'($signed(result[47:FIELD_SHIFT])) + 32'(result[FIELD_SHIFT-1]);
+          partial[0][1][s] <= 32'($signed(SUM_BITS'(result[FIELD_SHIFT +: SUM_BITS] + SUM_BITS'(result[FIELD_SHIFT-1]))));
         end
       end else begin : g_four
         // The lowest bits of the factors, as old as their product.

@@ -68,8 +68,7 @@ module registers
   logic [TOKEN_BITS+RECIPROCAL_BITS-1:0] scaled;
   logic tokens_good;
   always_ff @(posedge clk) begin
-    scaled      <= ((TOKEN_BITS + RECIPROCAL_BITS)'(tokens[TOKEN_BITS-1:0]) + (TOKEN_BITS + RECIPROCAL_BITS)'(L - 1))
-                   * (TOKEN_BITS + RECIPROCAL_BITS)'(RECIPROCAL);
+    scaled      <= (TOKEN_BITS + RECIPROCAL_BITS)'(scaled_by(32'(tokens[TOKEN_BITS-1:0]) + L - 1, RECIPROCAL));
     groups      <= GROUP_COUNT_BITS'(scaled >> RECIPROCAL_SHIFT);
     tokens_good <= tokens != 0 && tokens <= 32'(MAX_TOKENS);
     request_good <= tokens_good && layer_count != 0 && layer_count <= 32'(LAYERS) && layer_first < 32'(LAYERS)

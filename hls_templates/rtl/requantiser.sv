@@ -1,4 +1,4 @@
-// y = saturate(((accumulator + bias)·m + 2^(s−1)) >> s) to −127 … 127, in six cycles.
+// y = saturate(((accumulator + bias)·m + 2^(s−1)) >> s) to −127 … 127, in seven cycles.
 module requantiser (
     input  logic        clk,
     input  logic [31:0] accumulator,
@@ -8,27 +8,20 @@ module requantiser (
     output logic [7:0]  result
 );
   /* verilator no_inline_module */
-  logic signed [32:0] biased, factor;
-  logic signed [16:0] multiplier_1, multiplier_2;
-  logic signed [49:0] product, product_late, rounded;
-  logic [5:0] shift_1, shift_2, shift_3, shift_4;
+  logic signed [32:0] biased;
+  logic signed [49:0] product, rounded;
+  logic [15:0] multiplier_late;
+  logic [5:0] shift_late;
+
+  wide_product u_product (.clk, .factor(biased), .multiplier(multiplier_late), .product);
+  delay #(.WIDTH(6), .CYCLES(5)) u_shift (.clk, .d(shift), .q(shift_late));
 
   always_ff @(posedge clk) begin
-    // Bias.
-    biased       <= 33'($signed(accumulator)) + 33'($signed(bias));
-    multiplier_1 <= $signed({1'b0, multiplier});
-    shift_1      <= shift;
-    // Product: operands, product, result, as the registers of the DSPs lie.
-    factor       <= biased;
-    multiplier_2 <= multiplier_1;
-    shift_2      <= shift_1;
-    product      <= factor * multiplier_2;
-    shift_3      <= shift_2;
-    product_late <= product;
-    shift_4      <= shift_3;
+    biased          <= 33'($signed(accumulator)) + 33'($signed(bias));
+    multiplier_late <= multiplier;
     // Shift; the bit below the point is what rounding half up adds.
-    rounded      <= (product_late >>> shift_4) + $signed({49'd0, product_late[shift_4-6'd1]});
+    rounded         <= (product >>> shift_late) + $signed({49'd0, product[shift_late-6'd1]});
     // Saturate.
-    result       <= rounded > 50'sd127 ? 8'sd127 : rounded < -50'sd127 ? -8'sd127 : rounded[7:0];
+    result          <= rounded > 50'sd127 ? 8'sd127 : rounded < -50'sd127 ? -8'sd127 : rounded[7:0];
   end
 endmodule

@@ -28,7 +28,9 @@ module result_store
   logic [RESULT_BEATS*STREAM_BITS-1:0] word;
   logic last, pop;
 
-  fifo #(.WIDTH(RESULT_BITS + 1), .DEPTH(RESULT_WORDS)) u_fifo (
+  fifo #(
+      .WIDTH(RESULT_BITS + 1), .DEPTH(RESULT_WORDS), .TILE_WIDTH(RESULT_TILE_WIDTH), .TILE_DEPTH(RESULT_TILE_DEPTH)
+  ) u_fifo (
       .clk, .reset, .write, .write_data({write_last, write_data}), .valid(m_valid), .data({last, result}), .pop
   );
 

@@ -216,7 +216,7 @@ module sequencer
   // One value for all jobs of a run: they have the same number of tokens.
   always_ff @(posedge clk) begin
     slot      <= groups < GROUP_COUNT_BITS'(FETCH_WORDS) ? GROUP_COUNT_BITS'(FETCH_WORDS) : groups;
-    row_words <= ROW_WORDS_BITS'(groups) * ROW_WORDS_BITS'(Q);
+    row_words <= ROW_WORDS_BITS'(scaled_by(32'(groups), Q));
   end
 
   assign next      = jobs[jobs_out];

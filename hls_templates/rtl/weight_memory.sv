@@ -17,7 +17,14 @@ module weight_memory
 
   if (BRAM_WORDS > 0) begin : g_bram
     localparam int Bits = BRAM_WORDS > 1 ? $clog2(BRAM_WORDS) : 1;
-    rom #(.WIDTH(PORT_BITS), .DEPTH(BRAM_WORDS), .FILE("weights_bram.mem")) u_rom (
+    rom #(
+        .WIDTH(PORT_BITS),
+        .DEPTH(BRAM_WORDS),
+        .TILE_WIDTH(WEIGHT_TILE_WIDTH),
+        .TILE_DEPTH(WEIGHT_TILE_DEPTH),
+        .TILED(ROM_TILED),
+        .FILE("weights_bram")
+    ) u_rom (
         .clk, .address(address[Bits-1:0]), .data(from_bram)
     );
   end else begin : g_no_bram
@@ -26,7 +33,9 @@ module weight_memory
 
   if (URAM_WORDS > 0) begin : g_uram
     localparam int Bits = URAM_WORDS > 1 ? $clog2(URAM_WORDS) : 1;
-    ram #(.WIDTH(PORT_BITS), .DEPTH(URAM_WORDS), .REGISTERED(1'b1), .STYLE("ultra")) u_ram (
+    ram #(
+        .WIDTH(PORT_BITS), .DEPTH(URAM_WORDS), .TILE_WIDTH(URAM_WIDTH), .TILE_DEPTH(URAM_DEPTH), .REGISTERED(1'b1)
+    ) u_ram (
         .clk,
         .write(load),
         .write_address(load_address[Bits-1:0]),

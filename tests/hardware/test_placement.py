@@ -6,6 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codesign.boards import DspType
 from codesign.hardware.accelerator import WeightMemory, spread_evenly
 from codesign.hardware.placement import place
 from codesign.hardware.resources import Resources, total, weight_resources
@@ -19,7 +20,7 @@ LARGE = spread_evenly(Matrix("large", 1536, 384), 16, 16, 1152)
 
 
 def placing(limit: Resources, small: int = 4, large: int = 2) -> Counter[tuple[str, WeightMemory]]:
-    placed = place(EXAMPLE, [(LARGE, large), (SMALL, small)], Resources(), limit)
+    placed = place(EXAMPLE, DspType.DSP48E2, [(LARGE, large), (SMALL, small)], Resources(), limit)
     assert sum(p.count for p in placed) == small + large
     return Counter({(p.sparse.matrix.name, p.memory): p.count for p in placed})
 
@@ -42,7 +43,9 @@ def test_without_any_room_everything_is_streamed() -> None:
 
 
 def test_without_a_port_everything_is_on_chip() -> None:
-    placed = place(replace(EXAMPLE, axi_ports=0), [(SMALL, 3)], Resources(), replace(PLENTY, bram18=0, uram=0))
+    placed = place(
+        replace(EXAMPLE, axi_ports=0), DspType.DSP48E2, [(SMALL, 3)], Resources(), replace(PLENTY, bram18=0, uram=0)
+    )
     assert all(p.memory is not DDR for p in placed)
 
 
@@ -53,9 +56,9 @@ def test_what_is_on_chip_fits_and_more_memory_or_fewer_blocks_keep_it_there(
     def on_chip(limit: Resources, kept: int) -> int:
         small = spread_evenly(SMALL.matrix, 16, 16, kept)
         large = spread_evenly(LARGE.matrix, 16, 16, 4 * kept)
-        placed = place(EXAMPLE, [(large, 5), (small, 7)], Resources(), limit)
+        placed = place(EXAMPLE, DspType.DSP48E2, [(large, 5), (small, 7)], Resources(), limit)
         if any(p.memory is not DDR for p in placed):
-            assert total(weight_resources(EXAMPLE, placed)).fits(limit)
+            assert total(weight_resources(EXAMPLE, DspType.DSP48E2, placed)).fits(limit)
         return sum(p.count for p in placed if p.memory is not DDR)
 
     limit = replace(PLENTY, bram18=bram, uram=uram)

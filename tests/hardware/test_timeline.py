@@ -21,9 +21,9 @@ def test_one_matrix_by_hand() -> None:
     # 96 words of one beat each from cycle 1; two cycles later they are there.
     assert times.loaded == 98
     assert times.begun == 98
-    # Three blocks of 32 cycles, 24 stages, 32 words; then 3 cycles to the stream.
+    # Three blocks of 32 cycles, 25 stages, 32 words; then 3 cycles to the stream.
     assert times.summed == 98 + 96
-    assert times.written == times.summed + 32 + 24
+    assert times.written == times.summed + 32 + 25
     assert times.sent == times.written + 3
 
 

@@ -1,1 +1,0 @@
-"""LUT and flip-flop coefficients of the engine's units, measured with Yosys."""

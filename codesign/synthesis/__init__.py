@@ -1,0 +1,1 @@
+"""What a synthesiser makes of the engine, unit by unit, held against the resource model: ``make -C sim synth``."""

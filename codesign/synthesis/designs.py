@@ -1,0 +1,116 @@
+"""The designs that are synthesised: arrays, packings, interfaces and memories of every kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from codesign.boards import DspType
+from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.simulation.engine import EngineRun
+from codesign.simulation.random_designs import RandomMatrix, random_run
+
+_E1, _E2 = DspType.DSP48E1, DspType.DSP48E2
+_BRAM, _URAM, _DDR = WeightMemory.BRAM, WeightMemory.URAM, WeightMemory.DDR
+
+
+@dataclass(frozen=True)
+class SynthesisDesign:
+    """One design.
+
+    Attributes:
+        name: What the table calls it.
+        fitted: Whether the resource model's coefficients may be fitted on it; otherwise it judges them.
+        dsp_type: Of the device family.
+        accelerator: The array.
+        matrices: (N, K, memory, whether an activation follows) of each; half of the blocks are kept.
+    """
+
+    name: str
+    fitted: bool
+    dsp_type: DspType
+    accelerator: Accelerator
+    matrices: tuple[tuple[int, int, WeightMemory, bool], ...]
+
+    def run(self) -> EngineRun:
+        """The design on random numbers: a synthesiser finds nothing constant in its memories."""
+        shapes = [RandomMatrix(n, k, 0.5, table, memory) for n, k, memory, table in self.matrices]
+        run, _ = random_run(self.accelerator, shapes, 1, len(self.name), dsp_type=self.dsp_type)
+        return run
+
+
+def _array(
+    rows: int,
+    cols: int,
+    lanes: int,
+    interval: int,
+    *,
+    bits: int = 8,
+    packing: int = 2,
+    tokens: int = 128,
+    port: int = 128,
+    axi: tuple[int, int] = (0, 128),
+) -> Accelerator:
+    ports, width = axi
+    return Accelerator(
+        rows=rows,
+        cols=cols,
+        lanes=lanes,
+        weight_bits=bits,
+        dsp_packing=packing,
+        clock_mhz=300.0,
+        max_tokens=tokens,
+        weight_port_bits=max(port, ports * width),
+        axi_ports=ports,
+        axi_port_bits=width,
+        requant_interval=interval,
+    )
+
+
+def _layer(hidden: int, ffn: int, *memories: WeightMemory) -> tuple[tuple[int, int, WeightMemory, bool], ...]:
+    """The matrices of one encoder layer, in these memories in turn."""
+    shapes = [(hidden, hidden)] * 4 + [(ffn, hidden), (hidden, ffn)]
+    return tuple((n, k, memories[i % len(memories)], (n, k) == (ffn, hidden)) for i, (n, k) in enumerate(shapes))
+
+
+DESIGNS = (
+    SynthesisDesign("8×8×2", True, _E2, _array(8, 8, 2, 1, tokens=64, port=64), _layer(64, 128, _BRAM)),
+    SynthesisDesign(
+        "8×8×4, 2 ports", False, _E2, _array(8, 8, 4, 4, axi=(2, 128)), _layer(96, 256, _DDR, _BRAM, _URAM)
+    ),
+    SynthesisDesign("16×16×4", True, _E2, _array(16, 16, 4, 4), _layer(128, 512, _BRAM)),
+    SynthesisDesign("16×16×4, 1 port", False, _E2, _array(16, 16, 4, 2, axi=(1, 128)), _layer(192, 384, _URAM, _DDR)),
+    SynthesisDesign("8×12×6, URAM", True, _E2, _array(8, 12, 6, 4), _layer(192, 768, _URAM, _BRAM)),
+    SynthesisDesign("32×32×2", False, _E2, _array(32, 32, 2, 8), _layer(128, 256, _BRAM)),
+    SynthesisDesign(
+        "16×16×4 of int4", True, _E2, _array(16, 16, 4, 4, bits=4, packing=4), _layer(128, 256, _BRAM, _URAM)
+    ),
+    SynthesisDesign(
+        "8×16×6 of int4, 1 port",
+        False,
+        _E2,
+        _array(8, 16, 6, 2, bits=4, packing=4, axi=(1, 128)),
+        _layer(96, 192, _DDR),
+    ),
+    SynthesisDesign("column 16×1×16", False, _E2, _array(16, 1, 16, 8), _layer(128, 256, _BRAM)),
+    SynthesisDesign("column 16×1×32, 1 port", True, _E2, _array(16, 1, 32, 8, axi=(1, 128)), _layer(64, 128, _DDR)),
+    SynthesisDesign("row 1×16×16", True, _E2, _array(1, 16, 16, 1), _layer(128, 256, _BRAM)),
+    SynthesisDesign("row 1×16×32, 1 port", False, _E2, _array(1, 16, 32, 1, axi=(1, 128)), _layer(64, 128, _DDR)),
+    SynthesisDesign(
+        "8×8×4, one product per DSP",
+        True,
+        _E2,
+        _array(8, 8, 4, 2, packing=1, axi=(4, 64)),
+        _layer(64, 256, _DDR, _URAM),
+    ),
+    SynthesisDesign(
+        "8×8×3, no activation",
+        False,
+        _E2,
+        _array(8, 8, 3, 2, tokens=100),
+        ((100, 80, _BRAM, False), (40, 100, _URAM, False)),
+    ),
+    SynthesisDesign("7 series, 8×8×4", True, _E1, _array(8, 8, 4, 2, port=64), _layer(96, 192, _BRAM)),
+    SynthesisDesign(
+        "7 series, 8×8×2, 1 port", False, _E1, _array(8, 8, 2, 1, axi=(1, 64)), _layer(64, 256, _DDR, _BRAM)
+    ),
+)

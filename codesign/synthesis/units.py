@@ -1,0 +1,106 @@
+"""The engine's units as they are synthesised: each by itself, what it contains of the others left out.
+
+A row of the array, a requantiser and an activation table are synthesised once however often they occur; that is what
+makes large designs feasible. Logic that a synthesiser could save across the units' borders is counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from codesign import files as codesign_files
+from codesign.codegen.rtl import parameter_groups, rtl_files
+from codesign.shipped import data_folder
+from codesign.simulation.engine import EngineRun
+from codesign.synthesis.yosys import FAMILIES, count_units, resources_of
+
+_ALWAYS = (
+    "pe_row",
+    "pe_array",
+    "accumulators",
+    "requantiser",
+    "engine_core",
+    "activation_buffers",
+    "result_store",
+    "weight_memory",
+    "weight_loader",
+    "registers",
+    "engine",
+)
+_EXTERNAL = ("external_reader", "external_constants")
+_TABLES = ("activation_tables",)
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One module of a design, counted.
+
+    Attributes:
+        copies: How often the engine has it.
+        cells: Yosys's cells of one, by type.
+    """
+
+    copies: int
+    cells: Mapping[str, int]
+
+    @property
+    def resources(self) -> dict[str, int]:
+        """lut, ff, bram18, uram and dsp of all copies."""
+        return {name: self.copies * count for name, count in resources_of(self.cells).items()}
+
+
+def synthesise(run: EngineRun, work: Path) -> dict[str, Unit]:
+    """The units of one design by module, synthesised for its device family; what was counted is kept by content.
+
+    Args:
+        run: The design.
+        work: Folder for what was counted.
+
+    Raises:
+        InputError: There is no Yosys.
+        RuntimeError: Yosys refused a unit.
+    """
+    accelerator, dsp_type, images = run.accelerator, run.dsp_type, run.images
+    values = {p.name: p.value for g in parameter_groups(accelerator, dsp_type, images) for p in g.items}
+    lanes = values["R"] // values["Q"] * values["L"]
+    copies = dict.fromkeys(_ALWAYS, 1) | {
+        "pe_row": -(-values["R"] // values["ROWS_PER_DSP"]),
+        "requantiser": lanes,
+    }
+    if values["EXTERNAL"]:
+        copies |= dict.fromkeys(_EXTERNAL, 1)
+    if values["TABLES"]:
+        copies |= dict.fromkeys(_TABLES, lanes)
+
+    sources = rtl_files(accelerator, dsp_type, images, "synthesis", rom_tiles=True)
+    for path in sorted((data_folder("sim") / "synth").glob("*.sv")):
+        sources[path.name] = path.read_bytes()
+    package = sources.pop("engine_pkg.sv")
+    sources = {"engine_pkg.sv": package, **sources}
+    boxes = {
+        f"{name}.sv": _black_box(sources[f"{name}.sv"].decode()).encode() for name in (*_ALWAYS, *_EXTERNAL, *_TABLES)
+    }
+    tasks = [(top, "", {name: box for name, box in boxes.items() if name != f"{top}.sv"}) for top in copies]
+    digest = hashlib.sha256()
+    for name, content in sources.items():
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    kept = work / f"{digest.hexdigest()[:16]}.json"
+    if not kept.is_file():
+        counted = count_units(sources, tasks, FAMILIES[dsp_type])
+        codesign_files.write_text(kept, codesign_files.to_json(dict(zip(copies, counted, strict=True))))
+    cells: dict[str, dict[str, int]] = json.loads(kept.read_text(encoding="utf-8"))
+    return {
+        name: Unit(count, {cell: n for cell, n in cells[name].items() if cell not in copies})
+        for name, count in copies.items()
+    }
+
+
+def _black_box(source: str) -> str:
+    """A module without its body."""
+    header = source[: source.index("\n);") + 3]
+    return "(* blackbox *)\n" + re.sub(r"\A(//.*\n)*", "", header) + "\nendmodule\n"
