@@ -46,7 +46,10 @@ def token_groups(accelerator: Accelerator, tokens: int) -> int:
 
 
 def external_bytes_per_cycle(accelerator: Accelerator, bytes_per_second: float) -> Fraction:
-    """What external memory delivers per cycle: the slower of its rate and the ports' width; exact."""
+    """What external memory delivers per cycle: the slower of its rate and the ports' width.
+
+    A ratio of small whole numbers (its denominator is at most 65536), so that simulated memory can keep it exactly.
+    """
     return _bytes_per_cycle(
         accelerator.axi_ports * accelerator.axi_port_bits, accelerator.clock_mhz, bytes_per_second
     )
@@ -54,7 +57,8 @@ def external_bytes_per_cycle(accelerator: Accelerator, bytes_per_second: float) 
 
 @cache  # exact fractions are slow to make, and a search asks for the same few again and again
 def _bytes_per_cycle(port_bits: int, clock_mhz: float, bytes_per_second: float) -> Fraction:
-    return min(Fraction(port_bits, 8), Fraction(bytes_per_second) / (Fraction(clock_mhz) * 10**6))
+    rate = Fraction(bytes_per_second) / (Fraction(clock_mhz) * 10**6)
+    return min(Fraction(port_bits, 8), rate.limit_denominator(1 << 16))
 
 
 def fetch_cycles(accelerator: Accelerator, memory: WeightMemory, bytes_per_second: float) -> int:

@@ -196,7 +196,8 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         "out_pause": run.pauses.results,
         "read_pause": run.pauses.reads,
         "latency": run.memory.latency,
-        "rate": run.memory.rate,
+        "grow": run.memory.rate.numerator,
+        "cost": run.memory.rate.denominator,
         "seed": run.seed or 1,
         "limit": (predicted[-1].sent + SLACK) * 256 // (256 - pausing) * (1 if pausing == 0 else 3),
     }

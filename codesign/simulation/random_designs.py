@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -131,5 +132,6 @@ def draw(seed: int) -> tuple[EngineRun, list[NDArray[np.int64]]]:
     )
     if g.random() < 0.3:
         run = replace(run, pauses=Pauses(*(int(g.integers(0, 230)) for _ in range(3))))
-    memory = ExternalMemory(int(g.integers(1, 100)), int(g.choice([256, int(g.integers(20, 257))])))
-    return replace(run, memory=memory), expected
+    latency, cost = int(g.integers(1, 100)), int(g.integers(1, 4000))
+    rate = Fraction(int(g.integers(ceil_div(cost, 16), cost + 1)), cost)
+    return replace(run, memory=ExternalMemory(latency, rate if g.random() < 0.7 else Fraction(1))), expected

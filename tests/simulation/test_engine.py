@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from codesign.boards import DspType
 from codesign.errors import InputError
 from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.hardware.timeline import ExternalMemory
 from codesign.simulation import engine
 from codesign.simulation.engine import EngineRun, Pauses, lint, simulate, simulate_interfaces
 from codesign.simulation.fuzz import differences
@@ -68,6 +70,22 @@ def test_several_matrices_in_one_run(changes: dict[str, int], dsp_type: DspType,
     found = check(replace(run, pauses=Pauses(120, 200, 100)), expected, simulators)
     assert sum(found.stalls)
     assert lint(run, simulators) == []
+
+
+def test_external_memory_at_a_rate(simulators: Path) -> None:
+    """Rates that divide nothing, latencies from none to more than a block's time: the model follows every beat."""
+    array = replace(ARRAY, axi_ports=2, weight_port_bits=128)
+    shapes = [RandomMatrix(40, 60, density, memory=WeightMemory.DDR) for density in (0.9, 0.1, 0.7)]
+    run, expected = random_run(array, shapes, 5, 21, repeats=2)
+    ends = []
+    for latency, rate in ((60, Fraction(1)), (60, Fraction(853, 1200)), (1, Fraction(3, 7)), (500, Fraction(2, 31))):
+        found = check(replace(run, memory=ExternalMemory(latency, rate)), expected, simulators)
+        ends.append(found.cycles)
+        beats = 2 * len(run.images.contents["ddr"][2])
+        assert found.cycles >= (beats - 2) / rate
+    assert ends[0] < ends[1] < ends[3]
+    # The slowest is bound by its memory alone.
+    assert ends[3] <= beats / rate + 700
 
 
 def test_interfaces_against_other_models_of_axi(simulators: Path) -> None:
