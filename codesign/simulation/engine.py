@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from codesign.packing.blocks import PackedMatrix
 from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text
 from codesign.packing.words import Words
 from codesign.shipped import data_folder
-from codesign.simulation.toolchain import compiles, verilator_environment
+from codesign.simulation.toolchain import compiles, verilator_environment, verilator_version
 from codesign.simulation.words import activation_beats, result_beats, results_of_beats, uram_beats
 
 BENCH = data_folder("sim") / "engine"
@@ -47,6 +48,12 @@ FAST = Bench("harness", ("harness.vlt", "external_memory.sv", "harness.sv"), "te
 """Streams and memory in hardware: for long runs."""
 AXI = Bench("axi_harness", ("axi_harness.vlt", "axi_harness.sv"), "test_axi")
 """Models of AXI in Python, every channel with pauses: for the interfaces."""
+FLAGS = ("--no-public-flat-rw", "-Wall", "-O3", "--x-initial", "unique")
+"""Of Verilator."""
+OPTIMISE_RUN = r"OPT_FAST=-O2\ -march=native"
+"""The compiler's, for long runs: what Verilator's makefile takes."""
+OPTIMISE_BUILD = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
+"""For small designs, where compiling takes longer than the run."""
 SLACK = 1000
 """Cycles beyond the predicted ones after which a run counts as hung."""
 
@@ -302,10 +309,17 @@ def simulate_interfaces(run: EngineRun, expected: Sequence[NDArray[np.integer[An
 def _build(
     bench: Bench, run: EngineRun, parameters: Mapping[str, int], work: Path, *, waves: bool, fast: bool
 ) -> Path:
-    """The folder of a simulator for this design and these parameters: made once for the same content."""
+    """The folder of a simulator for this design and these parameters: made once for the same content and tools."""
     files = {name: data for name, data in _files(run).items() if name.endswith(".sv")}
     files |= {name: (BENCH / name).read_bytes() for name in bench.sources}
-    digest = hashlib.sha256(repr((bench, sorted(parameters.items()), waves, fast)).encode())
+    optimise = OPTIMISE_BUILD if fast else OPTIMISE_RUN
+    flags = [
+        *FLAGS,
+        *(["-Wno-fatal"] if run.changed else []),
+        *(["--trace-fst"] if waves and compiles("#include <lz4.h>") else []),
+    ]
+    tools = (verilator_version(), version("cocotb"), optimise, waves)
+    digest = hashlib.sha256(repr((bench, sorted(parameters.items()), tools, flags)).encode())
     for name, data in sorted(files.items()):
         digest.update(name.encode() + b"\0" + data)
     folder = work.resolve() / digest.hexdigest()[:16]
@@ -319,24 +333,15 @@ def _build(
     order = ["engine_pkg.sv", *sorted(set(files) - {"engine_pkg.sv", *bench.sources}), *bench.sources]
     model = folder / "model"
     model.mkdir(exist_ok=True)
-    runtime = work.resolve() / f"runtime{'-waves' if waves else ''}{'-fast' if fast else ''}"
+    runtime = work.resolve() / f"runtime-{hashlib.sha256(repr((tools, flags)).encode()).hexdigest()[:16]}"
     _copy_objects(runtime, model)
-    optimise = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0" if fast else "OPT_FAST=-O2\\ -march=native"
     with _environment({"MAKEFLAGS": optimise}), _runner(folder / "build.log") as runner:
         runner.build(
             sources=[source / name for name in order],
             hdl_toplevel=bench.top,
             build_dir=model,
             parameters=parameters,
-            build_args=[
-                "--no-public-flat-rw",
-                "-Wall",
-                *(["-Wno-fatal"] if run.changed else []),
-                "-O3",
-                "--x-initial",
-                "unique",
-                *(["--trace-fst"] if waves and compiles("#include <lz4.h>") else []),
-            ],
+            build_args=flags,
             waves=waves,
             always=True,
             log_file=folder / "build.log",

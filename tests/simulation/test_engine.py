@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ from codesign.simulation import engine
 from codesign.simulation.engine import EngineRun, Pauses, lint, simulate, simulate_interfaces
 from codesign.simulation.fuzz import differences
 from codesign.simulation.random_designs import RandomMatrix, draw, random_run
-from codesign.simulation.toolchain import compiles, verilator_environment
+from codesign.simulation.toolchain import compiles, verilator_environment, verilator_version
 
 ARRAY = Accelerator(
     rows=4,
@@ -153,6 +155,45 @@ def test_a_simulator_is_built_once(tmp_path: Path) -> None:
     other, wanted = random_run(ARRAY, [RandomMatrix(8, 12, 1.0)], 12, 6)
     check(other, wanted, tmp_path)
     assert len(list(tmp_path.glob("*/built"))) == 2
+
+
+def test_another_verilator_or_other_flags_build_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is the runtime shared between them, which is compiled once for all designs."""
+    run, _ = random_run(ARRAY, [RandomMatrix(4, 4, 1.0)], 2, 5)
+    builds: list[Path] = []
+
+    class Runner:
+        def build(self, build_dir: Path, **given: object) -> None:
+            assert not list(build_dir.glob("verilated*.o")), "compiled by others"
+            (build_dir / "verilated.o").touch()
+            builds.append(build_dir)
+
+    monkeypatch.setattr(engine, "_runner", lambda log: contextlib.nullcontext(Runner()))
+
+    def built() -> int:
+        folder = engine._build(engine.FAST, run, {}, tmp_path, waves=False, fast=True)
+        assert (folder / "built").is_file()
+        return len(builds)
+
+    assert [built(), built()] == [1, 1]
+    monkeypatch.setattr(engine, "verilator_version", lambda: "Verilator 5.999 2030-01-01")
+    assert [built(), built()] == [2, 2]
+    monkeypatch.setattr(engine, "OPTIMISE_BUILD", "OPT_FAST=-O0")
+    assert [built(), built()] == [3, 3]
+    monkeypatch.setattr(engine, "FLAGS", (*engine.FLAGS, "--no-assert"))
+    assert [built(), built()] == [4, 4]
+    assert len(set(builds)) == 4
+
+
+def test_the_version_is_that_of_the_verilator_that_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tmp_path / "verilator"
+    found.write_text("#!/bin/sh\necho Verilator 6.001 2031-02-03\n")
+    found.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert verilator_version() == "Verilator 6.001 2031-02-03"
+    # Too old: the package is used instead, which does not tell its version itself.
+    found.write_text("#!/bin/sh\necho Verilator 5.006 2023-01-22\n")
+    assert verilator_version() == f"Verilator {version('verilator')}"
 
 
 def test_waveforms(tmp_path: Path) -> None:
