@@ -16,6 +16,21 @@ from codesign.packing.blocks import pack
 from codesign.packing.images import EngineMatrix, make_images
 from codesign.simulation.engine import EngineRun, Pauses
 
+SMALL_ARRAY = Accelerator(
+    rows=4,
+    cols=6,
+    lanes=3,
+    weight_bits=8,
+    dsp_packing=2,
+    clock_mhz=200.0,
+    max_tokens=12,
+    weight_port_bits=64,
+    axi_ports=1,
+    axi_port_bits=64,
+    requant_interval=2,
+)
+"""An array that is built in seconds."""
+
 
 @dataclass(frozen=True)
 class RandomMatrix:

@@ -13,27 +13,13 @@ import pytest
 
 from codesign.boards import DspType
 from codesign.errors import InputError
-from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.hardware.accelerator import WeightMemory
 from codesign.hardware.timeline import ExternalMemory
 from codesign.simulation import engine
 from codesign.simulation.engine import EngineRun, Pauses, lint, simulate, simulate_interfaces
 from codesign.simulation.fuzz import differences
-from codesign.simulation.random_designs import RandomMatrix, draw, random_run
+from codesign.simulation.random_designs import SMALL_ARRAY, RandomMatrix, draw, random_run
 from codesign.simulation.toolchain import compiles, verilator_environment, verilator_version
-
-ARRAY = Accelerator(
-    rows=4,
-    cols=6,
-    lanes=3,
-    weight_bits=8,
-    dsp_packing=2,
-    clock_mhz=200.0,
-    max_tokens=12,
-    weight_port_bits=64,
-    axi_ports=1,
-    axi_port_bits=64,
-    requant_interval=2,
-)
 
 
 def check(run: EngineRun, expected: list[np.ndarray], work: Path) -> engine.EngineResult:
@@ -64,7 +50,7 @@ def test_several_matrices_in_one_run(changes: dict[str, int], dsp_type: DspType,
         RandomMatrix(11, 9, 0.7, memory=external),
         RandomMatrix(4, 6, 1.0, memory=external),
     ]
-    run, expected = random_run(replace(ARRAY, **changes), shapes, 10, 2, dsp_type=dsp_type, repeats=3)
+    run, expected = random_run(replace(SMALL_ARRAY, **changes), shapes, 10, 2, dsp_type=dsp_type, repeats=3)
     check(run, expected, simulators)
     # A part of the matrices, other tokens, the same hardware.
     part = replace(run, first=1, activations=[x[:, :1] for x in run.activations[1:4]], repeats=1)
@@ -76,7 +62,7 @@ def test_several_matrices_in_one_run(changes: dict[str, int], dsp_type: DspType,
 
 def test_external_memory_at_a_rate(simulators: Path) -> None:
     """Rates that divide nothing, latencies from none to more than a block's time: the model follows every beat."""
-    array = replace(ARRAY, axi_ports=2, weight_port_bits=128)
+    array = replace(SMALL_ARRAY, axi_ports=2, weight_port_bits=128)
     shapes = [RandomMatrix(40, 60, density, memory=WeightMemory.DDR) for density in (0.9, 0.1, 0.7)]
     run, expected = random_run(array, shapes, 5, 21, repeats=2)
     ends = []
@@ -98,7 +84,7 @@ def test_interfaces_against_other_models_of_axi(simulators: Path) -> None:
         RandomMatrix(30, 7, 0.4, memory=WeightMemory.DDR),
         RandomMatrix(8, 6, 1.0),
     ]
-    run, expected = random_run(ARRAY, shapes, 10, 8)
+    run, expected = random_run(SMALL_ARRAY, shapes, 10, 8)
     simulate_interfaces(run, expected, simulators)
     wrong = [expected[0] ^ 1, *expected[1:]]
     with pytest.raises(InputError, match=r"run.log: simulation failed: AssertionError: m0: \d+ results differ"):
@@ -106,7 +92,7 @@ def test_interfaces_against_other_models_of_axi(simulators: Path) -> None:
 
 
 def test_what_differs_is_told(simulators: Path) -> None:
-    run, expected = random_run(ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 5)
+    run, expected = random_run(SMALL_ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 5)
     found = simulate(run, simulators, fast_build=True)
     assert differences(run, found, expected) == []
     wrong = [expected[0] + np.eye(*expected[0].shape, dtype=np.int64)]
@@ -128,7 +114,7 @@ def test_utilisation_of_a_half_empty_matrix(simulators: Path) -> None:
     """99 % of the array's cycles are useful, and over eight batches 97 % of all; by the model, which is exact."""
     for block, lanes, port in ((16, 4, 64), (32, 2, 128)):
         array = replace(
-            ARRAY, rows=block, cols=block, lanes=lanes, weight_port_bits=port, axi_port_bits=128, max_tokens=128
+            SMALL_ARRAY, rows=block, cols=block, lanes=lanes, weight_port_bits=port, axi_port_bits=128, max_tokens=128
         )
         for repeats in (1, 8):
             run, _ = random_run(array, [RandomMatrix(1536, 384, 0.5)], 128, 1, repeats=repeats)
@@ -145,21 +131,21 @@ def test_utilisation_of_a_half_empty_matrix(simulators: Path) -> None:
 
 
 def test_a_simulator_is_built_once(tmp_path: Path) -> None:
-    run, expected = random_run(ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 5)
+    run, expected = random_run(SMALL_ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 5)
     check(run, expected, tmp_path)
     (built,) = tmp_path.glob("*/built")
     before = built.stat().st_mtime_ns
     check(run, expected, tmp_path)
     assert built.stat().st_mtime_ns == before
     # Other contents of the same memories need no other simulator; another number of blocks does.
-    other, wanted = random_run(ARRAY, [RandomMatrix(8, 12, 1.0)], 12, 6)
+    other, wanted = random_run(SMALL_ARRAY, [RandomMatrix(8, 12, 1.0)], 12, 6)
     check(other, wanted, tmp_path)
     assert len(list(tmp_path.glob("*/built"))) == 2
 
 
 def test_another_verilator_or_other_flags_build_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor is the runtime shared between them, which is compiled once for all designs."""
-    run, _ = random_run(ARRAY, [RandomMatrix(4, 4, 1.0)], 2, 5)
+    run, _ = random_run(SMALL_ARRAY, [RandomMatrix(4, 4, 1.0)], 2, 5)
     builds: list[Path] = []
 
     class Runner:
@@ -197,14 +183,14 @@ def test_the_version_is_that_of_the_verilator_that_is_used(tmp_path: Path, monke
 
 
 def test_waveforms(tmp_path: Path) -> None:
-    run, _ = random_run(replace(ARRAY, rows=2, cols=2, lanes=1), [RandomMatrix(2, 2, 1.0)], 1, 5)
+    run, _ = random_run(replace(SMALL_ARRAY, rows=2, cols=2, lanes=1), [RandomMatrix(2, 2, 1.0)], 1, 5)
     simulate(run, tmp_path, waves=True, fast_build=True)
     (wave,) = tmp_path.rglob("dump.fst" if compiles("#include <lz4.h>") else "dump.vcd")
     assert wave.stat().st_size > 1000
 
 
 def test_a_failed_simulation_names_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, _ = random_run(ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 5)
+    run, _ = random_run(SMALL_ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 5)
     monkeypatch.setattr(engine, "SLACK", -20)
     with pytest.raises(InputError, match=r"run.log: simulation failed: AssertionError: no end after"):
         simulate(run, tmp_path, fast_build=True)
