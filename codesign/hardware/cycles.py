@@ -205,6 +205,11 @@ def matrix_cycles(
     return total
 
 
+def utilisation(accelerator: Accelerator, nonzero_blocks: int, tokens: int, cycles: int) -> float:
+    """Useful multiply-accumulates over those that the array could do in so many cycles, R·C·L in each."""
+    return nonzero_blocks * tokens / (accelerator.lanes * cycles)
+
+
 def external_weight_bytes(accelerator: Accelerator, sparse: SparseMatrix) -> int:
     """Bytes of one matrix's images in external memory: blocks, index words, channel constants."""
     return ceil_div(image_bits(accelerator, sparse).total, 8)

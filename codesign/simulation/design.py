@@ -11,6 +11,7 @@ from codesign.design.folder import Design
 from codesign.errors import InputError
 from codesign.files import to_json, write_text
 from codesign.hardware.accelerator import WeightMemory
+from codesign.hardware.cycles import utilisation
 from codesign.hardware.images import beat_bits
 from codesign.hardware.timeline import LATENCY, external_memory
 from codesign.simulation.engine import EngineRun, simulate
@@ -152,7 +153,6 @@ def simulate_design(
     )
     say(f"building and running {len(layers)} matrices of {tokens} tokens on {accelerator.shape}")
     found, predicted = simulate(run, work, waves=waves), run.predicted()
-    area, lanes = accelerator.block_area, accelerator.lanes
     outcomes = []
     for layer, result, want, have in zip(layers, found.results, predicted, found.times, strict=True):
         wanted = traced[layer.key].results
@@ -163,7 +163,7 @@ def simulate_design(
                 layer.nonzero_blocks,
                 want.written - want.begun,
                 cycles,
-                layer.nonzero_blocks * tokens / (lanes * cycles),
+                utilisation(accelerator, layer.nonzero_blocks, tokens, cycles),
                 wanted.size,
                 int((result != wanted).sum()),
             )
@@ -173,7 +173,7 @@ def simulate_design(
         for w, h in zip(predicted, found.times, strict=True)
         for a, b in zip(vars(w).values(), vars(h).values(), strict=True)
     ]
-    macs = sum(layer.nonzero_blocks for layer in layers) * area * tokens
+    macs = sum(layer.nonzero_blocks for layer in layers) * accelerator.block_area * tokens
     total = TotalOutcome(
         predicted[-1].sent,
         found.cycles,

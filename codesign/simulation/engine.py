@@ -145,6 +145,7 @@ class EngineResult:
         stalls: Cycles that the array waited, by the engine's own counters: weights, activations, results.
         status: The status register.
         seconds: Wall time of the run itself.
+        build_seconds: Of building; next to nothing where the simulator was there.
     """
 
     results: list[NDArray[np.int8]]
@@ -154,6 +155,7 @@ class EngineResult:
     stalls: tuple[int, int, int]
     status: int
     seconds: float
+    build_seconds: float
 
 
 def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: bool = False) -> EngineResult:
@@ -181,7 +183,9 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         "OUT_BEATS": sum(sizes),
         "JOBS": len(beats) * run.repeats,
     }
+    began = time.perf_counter()
     built = _build(FAST, run, parameters, work, waves=waves, fast=fast_build)
+    build_seconds = time.perf_counter() - began
     predicted = run.predicted()
     folder = built / "run"
     folder.mkdir(exist_ok=True)
@@ -228,6 +232,7 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         (outcome["stalls_weights"], outcome["stalls_activations"], outcome["stalls_results"]),
         outcome["status"],
         outcome["seconds"],
+        build_seconds,
     )
 
 
