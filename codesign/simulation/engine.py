@@ -37,7 +37,7 @@ BENCH = data_folder("sim") / "engine"
 
 @dataclass(frozen=True)
 class Bench:
-    """What surrounds the engine: its sources (the top last) and the test module, below ``sim/engine``."""
+    """What surrounds the engine: its top, its sources and the test module, these two below ``sim/engine``."""
 
     top: str
     sources: tuple[str, ...]
@@ -46,8 +46,8 @@ class Bench:
 
 FAST = Bench("harness", ("harness.vlt", "external_memory.sv", "harness.sv"), "test_engine")
 """Streams and memory in hardware: for long runs."""
-AXI = Bench("axi_harness", ("axi_harness.vlt", "axi_harness.sv"), "test_axi")
-"""Models of AXI in Python, every channel with pauses: for the interfaces."""
+AXI = Bench("engine_top", ("axi.vlt",), "test_axi")
+"""Models of AXI in Python around the wrapper for Vivado, every channel with pauses: for the interfaces."""
 FLAGS = ("--no-public-flat-rw", "-Wall", "-O3", "--x-initial", "unique")
 """Of Verilator."""
 OPTIMISE_RUN = r"OPT_FAST=-O2\ -march=native"
@@ -243,10 +243,12 @@ def lint(run: EngineRun, work: Path) -> list[str]:
     sources = ["engine_pkg.sv"]
     for name, data in _files(run).items():
         (folder / name).write_bytes(data)
-        if name.endswith(".sv") and name not in sources:
+        if name.endswith((".sv", ".v")) and name not in sources:
             sources.append(name)
     with _environment({}):
-        command = ["verilator", "--lint-only", "-Wall", "--top-module", "engine", *sources]
+        # The wrapper holds to the Verilog that its ending stands for.
+        options = ["--lint-only", "-Wall", "+1364-2001ext+v", "--top-module", AXI.top]
+        command = ["verilator", *options, *sources]
         told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return [line for line in told.stderr.splitlines() if line.startswith("%")]
 
@@ -278,7 +280,7 @@ def simulate_interfaces(run: EngineRun, expected: Sequence[NDArray[np.integer[An
     """Run the tests of the engine's interfaces: cocotbext-axi's models, pauses, refusals, reset.
 
     Args:
-        run: What to run; at most one port of external memory.
+        run: What to run.
         expected: Features × tokens of every matrix.
         work: Folder for builds and runs.
 
@@ -291,8 +293,11 @@ def simulate_interfaces(run: EngineRun, expected: Sequence[NDArray[np.integer[An
     for name, data in _files(run).items():
         if name.endswith(".mem"):
             (folder / name).write_bytes(data)
-    external = run.images.contents["ddr"][2].tobytes() if "ddr" in run.images.contents else b""
-    (folder / "external.bin").write_bytes(external)
+    ports = 0
+    if "ddr" in run.images.contents:
+        ports, (_, _, beats) = run.accelerator.axi_ports, run.images.contents["ddr"]
+        for port, part in enumerate(np.split(beats, ports, axis=1)):
+            (folder / f"external.{port}.bin").write_bytes(part.tobytes())
     (folder / "uram.bin").write_bytes(uram_beats(run.accelerator, run.images).tobytes())
     names = [matrix.name for matrix in run.images.matrices]
     for name, x, y in zip(names, run.activations, expected, strict=True):
@@ -305,6 +310,7 @@ def simulate_interfaces(run: EngineRun, expected: Sequence[NDArray[np.integer[An
         "matrices": names,
         "tokens": run.tokens,
         "max_tokens": run.accelerator.max_tokens,
+        "ports": ports,
         "seed": run.seed,
     }
     (folder / "request.json").write_text(json.dumps(request))
@@ -315,7 +321,7 @@ def _build(
     bench: Bench, run: EngineRun, parameters: Mapping[str, int], work: Path, *, waves: bool, fast: bool
 ) -> Path:
     """The folder of a simulator for this design and these parameters: made once for the same content and tools."""
-    files = {name: data for name, data in _files(run).items() if name.endswith(".sv")}
+    files = {name: data for name, data in _files(run).items() if name.endswith((".sv", ".v"))}
     files |= {name: (BENCH / name).read_bytes() for name in bench.sources}
     optimise = OPTIMISE_BUILD if fast else OPTIMISE_RUN
     flags = [

@@ -84,8 +84,9 @@ def test_interfaces_against_other_models_of_axi(simulators: Path) -> None:
         RandomMatrix(30, 7, 0.4, memory=WeightMemory.DDR),
         RandomMatrix(8, 6, 1.0),
     ]
-    run, expected = random_run(SMALL_ARRAY, shapes, 10, 8)
+    run, expected = random_run(replace(SMALL_ARRAY, axi_ports=2, weight_port_bits=128), shapes, 10, 8)
     simulate_interfaces(run, expected, simulators)
+    assert lint(run, simulators) == []
     wrong = [expected[0] ^ 1, *expected[1:]]
     with pytest.raises(InputError, match=r"run.log: simulation failed: AssertionError: m0: \d+ results differ"):
         simulate_interfaces(run, wrong, simulators)
