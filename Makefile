@@ -4,7 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 DEMO   := build/demo
-SOURCES := $(shell find codesign boards -name '*.py' -o -name '*.yaml')
+# What a design is made by: not what simulates it.
+SOURCES := $(shell find codesign boards -path codesign/simulation -prune -o -path codesign/codegen -prune \
+	-o -name '*.py' -print -o -name '*.yaml' -print)
 
 .PHONY: help setup demo test bench clean
 

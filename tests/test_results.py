@@ -1,9 +1,10 @@
-"""The page of plans that is shipped is what the planner says today."""
+"""The pages that are shipped are what the planner and the hardware model say today."""
 
 from __future__ import annotations
 
 import pytest
 
+from benchmarks import engine
 from benchmarks.plans import BUDGETS, MODELS, ON_CHIP, RESULT, table_row
 from codesign.boards import board_names, load_board
 from codesign.models import parse_shape
@@ -24,3 +25,20 @@ def test_every_board_and_model_is_there() -> None:
         assert f"## {name} (" in page
         for board in board_names():
             assert f"**{name} on {board}**" in page
+
+
+@pytest.mark.parametrize("case", engine.CASES, ids=lambda case: f"{case.accelerator.shape}, {case.weights}")
+def test_the_engines_cycles_are_those_of_the_model(case: engine.Case) -> None:
+    """What was counted in simulation is what the model predicts of the same design today, and enough."""
+    run, _ = engine.case_run(case)
+    predicted = run.predicted()
+    page = engine.RESULT.read_text().splitlines()
+    cells = engine.exact_cells(case, run, predicted, predicted[-1].sent, predicted[-1].sent)
+    (row,) = (line for line in page if line.startswith(cells))
+    assert row.removeprefix(cells).startswith(" 0 of ")
+    one, eight = engine.utilisations(case, run, predicted)
+    if case.ports:
+        assert one >= 0.97
+    else:
+        assert one >= 0.99
+        assert eight >= 0.97

@@ -17,6 +17,10 @@ def simulate(
         ),
     ] = None,
     work_dir: Annotated[Path, typer.Option(help="Folder for simulators, which are built once.")] = Path("build/sim"),
+    memory_latency: Annotated[
+        int,
+        typer.Option(min=1, help="Cycles from a read of external memory to its first beat; the rate is the board's."),
+    ] = 60,
     waves: Annotated[bool, typer.Option("--waves", help="Write a waveform.")] = False,
 ) -> None:
     """Run a design's generated hardware in simulation, and compare every bit and every cycle.
@@ -49,7 +53,7 @@ def simulate(
         console().print(text, highlight=False, soft_wrap=True)
 
     say(f"{found.document.model} on {found.document.board}: what its sentences give in the integer model")
-    outcome = simulate_design(found, loaded, trace(found), work_dir, waves=waves, say=say)
+    outcome = simulate_design(found, loaded, trace(found), work_dir, latency=memory_latency, waves=waves, say=say)
     path = write_outcome(outcome, found)
     for part in simulate_text(outcome, path):
         console().print(part, highlight=False, soft_wrap=True)

@@ -29,6 +29,8 @@ from codesign.shipped import data_folder
 RTL = "rtl"
 """The folder of sources below ``hls_templates``."""
 PACKAGE = "engine_pkg.sv"
+TOP = "engine_top.v"
+"""The wrapper for Vivado; its module has this name without the ending."""
 REPEAT_BITS = 16
 
 
@@ -57,7 +59,7 @@ class ParameterGroup:
 def rtl_files(
     accelerator: Accelerator, dsp_type: DspType, images: ImageSet, title: str, *, rom_tiles: bool = False
 ) -> dict[str, bytes]:
-    """Every file of the engine for one design, by name: sources, package, memory contents.
+    """Every file of the engine for one design, by name: sources, package, wrapper for Vivado, memory contents.
 
     Args:
         accelerator: The array.
@@ -70,6 +72,7 @@ def rtl_files(
     folder = data_folder("hls_templates") / RTL
     files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.sv"))}
     files[PACKAGE] = package(accelerator, dsp_type, images, title, rom_tiles=rom_tiles).encode()
+    files[TOP] = wrapper(accelerator, dsp_type, images, title).encode()
     for name, (memory, word_bits, words) in images.contents.items():
         if memory is not WeightMemory.BRAM:
             continue
@@ -108,6 +111,77 @@ def package(
         registers=REGISTERS,
         register_width=max(len(register.name) for register in REGISTERS),
         bit_width=max(len(bit.name) for register in REGISTERS for bit in register.bits),
+    )
+
+
+# Ports of the wrapper's interfaces as (direction, bits, signal), as the engine has them.
+_REGISTERS = (
+    ("input", 1, "awvalid"),
+    ("output", 1, "awready"),
+    ("input", 8, "awaddr"),
+    ("input", 3, "awprot"),
+    ("input", 1, "wvalid"),
+    ("output", 1, "wready"),
+    ("input", 32, "wdata"),
+    ("input", 4, "wstrb"),
+    ("output", 1, "bvalid"),
+    ("input", 1, "bready"),
+    ("output", 2, "bresp"),
+    ("input", 1, "arvalid"),
+    ("output", 1, "arready"),
+    ("input", 8, "araddr"),
+    ("input", 3, "arprot"),
+    ("output", 1, "rvalid"),
+    ("input", 1, "rready"),
+    ("output", 32, "rdata"),
+    ("output", 2, "rresp"),
+)
+_CONSTANT_READS = (
+    ("output", 1, "arid"),
+    ("output", 1, "arlock"),
+    ("output", 4, "arcache"),
+    ("output", 3, "arprot"),
+    ("output", 4, "arqos"),
+    ("input", 1, "rid"),
+)
+
+
+def wrapper(accelerator: Accelerator, dsp_type: DspType, images: ImageSet, title: str) -> str:
+    """The engine in Verilog with scalar port names: what Vivado's IP packager makes interfaces of."""
+    p = {item.name: item.value for group in parameter_groups(accelerator, dsp_type, images) for item in group.items}
+    reads = (
+        ("output", 1, "arvalid"),
+        ("input", 1, "arready"),
+        ("output", 64, "araddr"),
+        ("output", 8, "arlen"),
+        ("output", 3, "arsize"),
+        ("output", 2, "arburst"),
+        ("input", 1, "rvalid"),
+        ("output", 1, "rready"),
+        ("input", p["AXI_BITS"], "rdata"),
+        ("input", 2, "rresp"),
+        ("input", 1, "rlast"),
+    )
+    ports = range(p["PORTS"]) if p["EXTERNAL"] else range(0)
+    longest = min(256, 4096 * 8 // p["AXI_BITS"])
+    return render(
+        f"{RTL}/{TOP}.j2",
+        version=__version__,
+        title=title,
+        p=p,
+        ports=ports,
+        names=[f"m_axi_{number}" for number in ports],
+        registers=_REGISTERS,
+        stream=(
+            ("input", 1, "tvalid"),
+            ("output", 1, "tready"),
+            ("input", p["STREAM_BITS"], "tdata"),
+            ("input", 1, "tlast"),
+        ),
+        engine_reads=tuple((way, bits * (1 if ports else p["PORTS"]), name) for way, bits, name in reads),
+        read_channels=(*reads, *_CONSTANT_READS),
+        longest=longest,
+        outstanding=READ_BEATS // longest,
     )
 
 

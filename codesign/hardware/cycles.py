@@ -46,7 +46,10 @@ def token_groups(accelerator: Accelerator, tokens: int) -> int:
 
 
 def external_bytes_per_cycle(accelerator: Accelerator, bytes_per_second: float) -> Fraction:
-    """What external memory delivers per cycle: the slower of its rate and the ports' width; exact."""
+    """What external memory delivers per cycle: the slower of its rate and the ports' width.
+
+    A ratio of small whole numbers (its denominator is at most 65536), so that simulated memory can keep it exactly.
+    """
     return _bytes_per_cycle(
         accelerator.axi_ports * accelerator.axi_port_bits, accelerator.clock_mhz, bytes_per_second
     )
@@ -54,7 +57,8 @@ def external_bytes_per_cycle(accelerator: Accelerator, bytes_per_second: float) 
 
 @cache  # exact fractions are slow to make, and a search asks for the same few again and again
 def _bytes_per_cycle(port_bits: int, clock_mhz: float, bytes_per_second: float) -> Fraction:
-    return min(Fraction(port_bits, 8), Fraction(bytes_per_second) / (Fraction(clock_mhz) * 10**6))
+    rate = Fraction(bytes_per_second) / (Fraction(clock_mhz) * 10**6)
+    return min(Fraction(port_bits, 8), rate.limit_denominator(1 << 16))
 
 
 def fetch_cycles(accelerator: Accelerator, memory: WeightMemory, bytes_per_second: float) -> int:
@@ -199,6 +203,11 @@ def matrix_cycles(
             first = work.fetch if memory is WeightMemory.DDR else 0
             total += passes * (first + work.busy + last_row + stages)
     return total
+
+
+def utilisation(accelerator: Accelerator, nonzero_blocks: int, tokens: int, cycles: int) -> float:
+    """Useful multiply-accumulates over those that the array could do in so many cycles, R·C·L in each."""
+    return nonzero_blocks * tokens / (accelerator.lanes * cycles)
 
 
 def external_weight_bytes(accelerator: Accelerator, sparse: SparseMatrix) -> int:

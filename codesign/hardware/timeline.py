@@ -10,16 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codesign.boards import DspType
+from codesign.boards import Board, DspType
 from codesign.hardware.accelerator import Accelerator
-from codesign.hardware.cycles import array_stages, requantise_stages, token_groups
+from codesign.hardware.cycles import array_stages, external_bytes_per_cycle, requantise_stages, token_groups
+from codesign.hardware.images import beat_bits
 from codesign.hardware.memories import ceil_div
 from codesign.numerics import ACTIVATION_BITS
 
+LATENCY = 60
+"""Cycles from a burst's request to its first beat, where nothing else is said."""
 READ_BEATS = 512
 """Beats of external memory that may be on their way or wait for use: two of the longest bursts."""
 CONSTANT_BUFFERS = 3
@@ -56,13 +60,30 @@ class ExternalPart:
 class ExternalMemory:
     """External memory that answers bursts in order.
 
+    Every port has an equal part of its rate, which whole numbers keep: in each cycle a port's credit grows by the
+    rate's numerator, a beat takes the denominator of it, and what stays unused is saved up to less than two beats.
+
     Attributes:
         latency: Cycles from a burst's request to its first beat, at least.
-        rate: Beats of every port in 256 cycles, at most.
+        rate: Beats per cycle, at most, and at most 1; a beat is as wide as all ports together.
     """
 
-    latency: int = 60
-    rate: int = 256
+    latency: int = LATENCY
+    rate: Fraction = Fraction(1)
+
+
+def external_memory(accelerator: Accelerator, board: Board, latency: int = LATENCY) -> ExternalMemory:
+    """A board's external memory behind a design's ports, at the rate that the plan counts on.
+
+    Args:
+        accelerator: The array, with its ports and its clock.
+        board: The board.
+        latency: In cycles; board files have none.
+    """
+    if not accelerator.axi_ports:
+        return ExternalMemory(latency)
+    rate = external_bytes_per_cycle(accelerator, board.read_bytes_per_second)
+    return ExternalMemory(latency, rate / Fraction(beat_bits(accelerator), 8))
 
 
 @dataclass(frozen=True)
@@ -236,7 +257,7 @@ class _Reader:
         self._regions: list[tuple[bool, int]] = []  # (whether constants, beats)
         # Beats: when each has come, and when it is used.
         self._came: list[int] = []
-        self._credit, self._given = 511, 0
+        self._credit, self._given = 2 * memory.rate.denominator - 1, 0
         self._used: list[int] = []
         self._over: list[int] = []  # a region's last beat
         self._place = 0
@@ -282,12 +303,11 @@ class _Reader:
         length = min(self._left, self.page - self._address % self.page, 256)
         waiting = len(self._came) + length - READ_BEATS
         asked = 1 + max(self._check, self._used[waiting - 1] + 1 if waiting > 0 else 0)
+        grow, cost = self.memory.rate.as_integer_ratio()
         for _ in range(length):
-            # Credit grows by the rate up to less than two beats; a beat takes 256 of it.
-            missing = max(0, 256 - self._credit)
-            earned = self._given + max(1, ceil_div(missing, self.memory.rate))
+            earned = self._given + max(1, ceil_div(max(0, cost - self._credit), grow))
             came = max(asked + self.memory.latency, earned)
-            self._credit = min(self._credit + (came - self._given) * self.memory.rate, 511) - 256
+            self._credit = min(self._credit + (came - self._given) * grow, 2 * cost - 1) - cost
             self._given = came
             self._came.append(came)
         self._address += length

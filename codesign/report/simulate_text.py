@@ -35,6 +35,11 @@ def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType
         f"start to last output: {total.predicted_cycles:,} cycles predicted, {total.counted_cycles:,} by the engine's"
         f" counter, {total.clock_cycles:,} by the simulator's clock"
     )
+    if (memory := outcome.external_memory) and memory.matrices:
+        yield (
+            f"external memory: weights of {memory.matrices} matrices through {memory.ports} × {memory.port_bits}"
+            f" bits, {memory.bytes_per_cycle:.2f} bytes per cycle after {memory.latency_cycles} cycles"
+        )
     waits = ", ".join(f"{cycles:,} cycles for {what}" for what, cycles in total.stall_cycles.items() if cycles)
     yield f"the array waited {waits or 'never'}"
     speed = f"{total.macs_per_second / 1e6:,.0f} million multiply-accumulates per second"

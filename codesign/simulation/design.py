@@ -10,6 +10,10 @@ from codesign.boards import Board
 from codesign.design.folder import Design
 from codesign.errors import InputError
 from codesign.files import to_json, write_text
+from codesign.hardware.accelerator import WeightMemory
+from codesign.hardware.cycles import utilisation
+from codesign.hardware.images import beat_bits
+from codesign.hardware.timeline import LATENCY, external_memory
 from codesign.simulation.engine import EngineRun, simulate
 from codesign.simulation.trace import Traced
 
@@ -71,11 +75,30 @@ class TotalOutcome:
 
 
 @dataclass(frozen=True)
+class MemoryOutcome:
+    """The external memory that was simulated.
+
+    Attributes:
+        matrices: Whose weights it holds.
+        latency_cycles: From a burst's request to its first beat.
+        bytes_per_cycle: Of all ports together: the slower of the board's rate and the ports' width.
+        ports, port_bits: Through which it is read.
+    """
+
+    matrices: int
+    latency_cycles: int
+    bytes_per_cycle: float
+    ports: int
+    port_bits: int
+
+
+@dataclass(frozen=True)
 class DesignOutcome:
-    """What simulation of a design gave."""
+    """What simulation of a design gave; no external memory where the engine has no port to it."""
 
     layers: tuple[LayerOutcome, ...]
     total: TotalOutcome
+    external_memory: MemoryOutcome | None = None
 
     @property
     def right(self) -> bool:
@@ -91,6 +114,7 @@ def simulate_design(
     traced: Mapping[str, Traced],
     work: Path,
     *,
+    latency: int = LATENCY,
     waves: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> DesignOutcome:
@@ -101,6 +125,7 @@ def simulate_design(
         board: Its board.
         traced: What every matrix gets and must give.
         work: Folder for simulators.
+        latency: Of external memory, in cycles; its rate is the board's.
         waves: Write a waveform.
         say: Told what is going on.
 
@@ -124,10 +149,10 @@ def simulate_design(
         design.images,
         [design.packed(layer) for layer in layers],
         inputs,
+        memory=external_memory(accelerator, board, latency),
     )
     say(f"building and running {len(layers)} matrices of {tokens} tokens on {accelerator.shape}")
     found, predicted = simulate(run, work, waves=waves), run.predicted()
-    area, lanes = accelerator.block_area, accelerator.lanes
     outcomes = []
     for layer, result, want, have in zip(layers, found.results, predicted, found.times, strict=True):
         wanted = traced[layer.key].results
@@ -138,7 +163,7 @@ def simulate_design(
                 layer.nonzero_blocks,
                 want.written - want.begun,
                 cycles,
-                layer.nonzero_blocks * tokens / (lanes * cycles),
+                utilisation(accelerator, layer.nonzero_blocks, tokens, cycles),
                 wanted.size,
                 int((result != wanted).sum()),
             )
@@ -148,7 +173,7 @@ def simulate_design(
         for w, h in zip(predicted, found.times, strict=True)
         for a, b in zip(vars(w).values(), vars(h).values(), strict=True)
     ]
-    macs = sum(layer.nonzero_blocks for layer in layers) * area * tokens
+    macs = sum(layer.nonzero_blocks for layer in layers) * accelerator.block_area * tokens
     total = TotalOutcome(
         predicted[-1].sent,
         found.cycles,
@@ -160,7 +185,16 @@ def simulate_design(
         macs / found.seconds,
         found.seconds,
     )
-    return DesignOutcome(tuple(outcomes), total)
+    memory = None
+    if accelerator.axi_ports:
+        memory = MemoryOutcome(
+            sum(layer.weight_memory is WeightMemory.DDR for layer in layers),
+            latency,
+            float(run.memory.rate * beat_bits(accelerator) / 8),
+            accelerator.axi_ports,
+            accelerator.axi_port_bits,
+        )
+    return DesignOutcome(tuple(outcomes), total, memory)
 
 
 def write_outcome(outcome: DesignOutcome, design: Design) -> Path:

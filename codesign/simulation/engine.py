@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from codesign.packing.blocks import PackedMatrix
 from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text
 from codesign.packing.words import Words
 from codesign.shipped import data_folder
-from codesign.simulation.toolchain import compiles, verilator_environment
+from codesign.simulation.toolchain import compiles, verilator_environment, verilator_version
 from codesign.simulation.words import activation_beats, result_beats, results_of_beats, uram_beats
 
 BENCH = data_folder("sim") / "engine"
@@ -36,7 +37,7 @@ BENCH = data_folder("sim") / "engine"
 
 @dataclass(frozen=True)
 class Bench:
-    """What surrounds the engine: its sources (the top last) and the test module, below ``sim/engine``."""
+    """What surrounds the engine: its top, its sources and the test module, these two below ``sim/engine``."""
 
     top: str
     sources: tuple[str, ...]
@@ -45,8 +46,14 @@ class Bench:
 
 FAST = Bench("harness", ("harness.vlt", "external_memory.sv", "harness.sv"), "test_engine")
 """Streams and memory in hardware: for long runs."""
-AXI = Bench("axi_harness", ("axi_harness.vlt", "axi_harness.sv"), "test_axi")
-"""Models of AXI in Python, every channel with pauses: for the interfaces."""
+AXI = Bench("engine_top", ("axi.vlt",), "test_axi")
+"""Models of AXI in Python around the wrapper for Vivado, every channel with pauses: for the interfaces."""
+FLAGS = ("--no-public-flat-rw", "-Wall", "-O3", "--x-initial", "unique")
+"""Of Verilator."""
+OPTIMISE_RUN = r"OPT_FAST=-O2\ -march=native"
+"""The compiler's, for long runs: what Verilator's makefile takes."""
+OPTIMISE_BUILD = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
+"""For small designs, where compiling takes longer than the run."""
 SLACK = 1000
 """Cycles beyond the predicted ones after which a run counts as hung."""
 
@@ -140,6 +147,7 @@ class EngineResult:
         stalls: Cycles that the array waited, by the engine's own counters: weights, activations, results.
         status: The status register.
         seconds: Wall time of the run itself.
+        build_seconds: Of building; next to nothing where the simulator was there.
     """
 
     results: list[NDArray[np.int8]]
@@ -149,6 +157,7 @@ class EngineResult:
     stalls: tuple[int, int, int]
     status: int
     seconds: float
+    build_seconds: float
 
 
 def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: bool = False) -> EngineResult:
@@ -176,7 +185,9 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         "OUT_BEATS": sum(sizes),
         "JOBS": len(beats) * run.repeats,
     }
+    began = time.perf_counter()
     built = _build(FAST, run, parameters, work, waves=waves, fast=fast_build)
+    build_seconds = time.perf_counter() - began
     predicted = run.predicted()
     folder = built / "run"
     folder.mkdir(exist_ok=True)
@@ -198,7 +209,8 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         "out_pause": run.pauses.results,
         "read_pause": run.pauses.reads,
         "latency": run.memory.latency,
-        "rate": run.memory.rate,
+        "grow": run.memory.rate.numerator,
+        "cost": run.memory.rate.denominator,
         "seed": run.seed or 1,
         "limit": (predicted[-1].sent + SLACK) * 256 // (256 - pausing) * (1 if pausing == 0 else 3),
     }
@@ -222,6 +234,7 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         (outcome["stalls_weights"], outcome["stalls_activations"], outcome["stalls_results"]),
         outcome["status"],
         outcome["seconds"],
+        build_seconds,
     )
 
 
@@ -232,10 +245,12 @@ def lint(run: EngineRun, work: Path) -> list[str]:
     sources = ["engine_pkg.sv"]
     for name, data in _files(run).items():
         (folder / name).write_bytes(data)
-        if name.endswith(".sv") and name not in sources:
+        if name.endswith((".sv", ".v")) and name not in sources:
             sources.append(name)
     with _environment({}):
-        command = ["verilator", "--lint-only", "-Wall", "--top-module", "engine", *sources]
+        # The wrapper holds to the Verilog that its ending stands for.
+        options = ["--lint-only", "-Wall", "+1364-2001ext+v", "--top-module", AXI.top]
+        command = ["verilator", *options, *sources]
         told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return [line for line in told.stderr.splitlines() if line.startswith("%")]
 
@@ -267,7 +282,7 @@ def simulate_interfaces(run: EngineRun, expected: Sequence[NDArray[np.integer[An
     """Run the tests of the engine's interfaces: cocotbext-axi's models, pauses, refusals, reset.
 
     Args:
-        run: What to run; at most one port of external memory.
+        run: What to run.
         expected: Features × tokens of every matrix.
         work: Folder for builds and runs.
 
@@ -280,8 +295,11 @@ def simulate_interfaces(run: EngineRun, expected: Sequence[NDArray[np.integer[An
     for name, data in _files(run).items():
         if name.endswith(".mem"):
             (folder / name).write_bytes(data)
-    external = run.images.contents["ddr"][2].tobytes() if "ddr" in run.images.contents else b""
-    (folder / "external.bin").write_bytes(external)
+    ports = 0
+    if "ddr" in run.images.contents:
+        ports, (_, _, beats) = run.accelerator.axi_ports, run.images.contents["ddr"]
+        for port, part in enumerate(np.split(beats, ports, axis=1)):
+            (folder / f"external.{port}.bin").write_bytes(part.tobytes())
     (folder / "uram.bin").write_bytes(uram_beats(run.accelerator, run.images).tobytes())
     names = [matrix.name for matrix in run.images.matrices]
     for name, x, y in zip(names, run.activations, expected, strict=True):
@@ -294,6 +312,7 @@ def simulate_interfaces(run: EngineRun, expected: Sequence[NDArray[np.integer[An
         "matrices": names,
         "tokens": run.tokens,
         "max_tokens": run.accelerator.max_tokens,
+        "ports": ports,
         "seed": run.seed,
     }
     (folder / "request.json").write_text(json.dumps(request))
@@ -303,10 +322,17 @@ def simulate_interfaces(run: EngineRun, expected: Sequence[NDArray[np.integer[An
 def _build(
     bench: Bench, run: EngineRun, parameters: Mapping[str, int], work: Path, *, waves: bool, fast: bool
 ) -> Path:
-    """The folder of a simulator for this design and these parameters: made once for the same content."""
-    files = {name: data for name, data in _files(run).items() if name.endswith(".sv")}
+    """The folder of a simulator for this design and these parameters: made once for the same content and tools."""
+    files = {name: data for name, data in _files(run).items() if name.endswith((".sv", ".v"))}
     files |= {name: (BENCH / name).read_bytes() for name in bench.sources}
-    digest = hashlib.sha256(repr((bench, sorted(parameters.items()), waves, fast)).encode())
+    optimise = OPTIMISE_BUILD if fast else OPTIMISE_RUN
+    flags = [
+        *FLAGS,
+        *(["-Wno-fatal"] if run.changed else []),
+        *(["--trace-fst"] if waves and compiles("#include <lz4.h>") else []),
+    ]
+    tools = (verilator_version(), version("cocotb"), optimise, waves)
+    digest = hashlib.sha256(repr((bench, sorted(parameters.items()), tools, flags)).encode())
     for name, data in sorted(files.items()):
         digest.update(name.encode() + b"\0" + data)
     folder = work.resolve() / digest.hexdigest()[:16]
@@ -320,24 +346,15 @@ def _build(
     order = ["engine_pkg.sv", *sorted(set(files) - {"engine_pkg.sv", *bench.sources}), *bench.sources]
     model = folder / "model"
     model.mkdir(exist_ok=True)
-    runtime = work.resolve() / f"runtime{'-waves' if waves else ''}{'-fast' if fast else ''}"
+    runtime = work.resolve() / f"runtime-{hashlib.sha256(repr((tools, flags)).encode()).hexdigest()[:16]}"
     _copy_objects(runtime, model)
-    optimise = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0" if fast else "OPT_FAST=-O2\\ -march=native"
     with _environment({"MAKEFLAGS": optimise}), _runner(folder / "build.log") as runner:
         runner.build(
             sources=[source / name for name in order],
             hdl_toplevel=bench.top,
             build_dir=model,
             parameters=parameters,
-            build_args=[
-                "--no-public-flat-rw",
-                "-Wall",
-                *(["-Wno-fatal"] if run.changed else []),
-                "-O3",
-                "--x-initial",
-                "unique",
-                *(["--trace-fst"] if waves and compiles("#include <lz4.h>") else []),
-            ],
+            build_args=flags,
             waves=waves,
             always=True,
             log_file=folder / "build.log",

@@ -16,11 +16,11 @@ from pathlib import Path
 from codesign.boards import DspType
 from codesign.codegen.rtl import RTL
 from codesign.errors import InputError
-from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.hardware.accelerator import WeightMemory
 from codesign.shipped import data_folder
 from codesign.simulation.engine import EngineRun, Pauses, simulate, simulate_interfaces
 from codesign.simulation.fuzz import differences
-from codesign.simulation.random_designs import RandomMatrix, random_run
+from codesign.simulation.random_designs import SMALL_ARRAY, RandomMatrix, random_run
 
 
 @dataclass(frozen=True)
@@ -206,19 +206,8 @@ FAULTS = (
     Fault("repeats lost", "job_walker.sv", "job_valid    <= repeats_left != 1;", "job_valid    <= 1'b0;"),
 )
 
-_ARRAY = Accelerator(
-    rows=4,
-    cols=10,
-    lanes=3,
-    weight_bits=8,
-    dsp_packing=2,
-    clock_mhz=200.0,
-    max_tokens=12,
-    weight_port_bits=64,
-    axi_ports=1,
-    axi_port_bits=64,
-    requant_interval=2,
-)
+_ARRAY = replace(SMALL_ARRAY, cols=10)
+"""With cascades of more than one length."""
 
 
 def designs() -> Iterator[tuple[EngineRun, list[object]]]:

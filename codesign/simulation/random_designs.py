@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,21 @@ from codesign.hardware.timeline import ExternalMemory
 from codesign.packing.blocks import pack
 from codesign.packing.images import EngineMatrix, make_images
 from codesign.simulation.engine import EngineRun, Pauses
+
+SMALL_ARRAY = Accelerator(
+    rows=4,
+    cols=6,
+    lanes=3,
+    weight_bits=8,
+    dsp_packing=2,
+    clock_mhz=200.0,
+    max_tokens=12,
+    weight_port_bits=64,
+    axi_ports=1,
+    axi_port_bits=64,
+    requant_interval=2,
+)
+"""An array that is built in seconds."""
 
 
 @dataclass(frozen=True)
@@ -132,5 +148,6 @@ def draw(seed: int) -> tuple[EngineRun, list[NDArray[np.int64]]]:
     if g.random() < 0.3:
         run = replace(run, pauses=Pauses(*(int(g.integers(0, 230)) for _ in range(3))))
     run = replace(run, rom_tiles=bool(g.random() < 0.3))
-    memory = ExternalMemory(int(g.integers(1, 100)), int(g.choice([256, int(g.integers(20, 257))])))
-    return replace(run, memory=memory), expected
+    latency, cost = int(g.integers(1, 100)), int(g.integers(1, 4000))
+    rate = Fraction(int(g.integers(ceil_div(cost, 16), cost + 1)), cost)
+    return replace(run, memory=ExternalMemory(latency, rate if g.random() < 0.7 else Fraction(1))), expected

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 from codesign.errors import InputError
@@ -46,6 +47,16 @@ def verilator_environment() -> dict[str, str]:
     }
 
 
+def verilator_version() -> str:
+    """What the Verilator that is used calls itself.
+
+    Raises:
+        InputError: There is none.
+    """
+    # The package, which needs an environment of its own, has been built without a version.
+    return f"Verilator {version('verilator')}" if verilator_environment() else _told(shutil.which("verilator")) or ""
+
+
 def compiles(code: str) -> bool:
     """Whether g++ takes this code, as far as its preprocessor."""
     given = ["g++", "-x", "c++", "-E", "-"]
@@ -53,11 +64,16 @@ def compiles(code: str) -> bool:
 
 
 def _version(program: str | None) -> tuple[int, int] | None:
+    match = re.match(r"Verilator (\d+)\.(\d+)", _told(program) or "")
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def _told(program: str | None) -> str | None:
+    """What a program says of its version; None if there is none or it does not run."""
     if program is None:
         return None
     try:
         told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):
         return None
-    match = re.match(r"Verilator (\d+)\.(\d+)", told)
-    return (int(match[1]), int(match[2])) if match else None
+    return told.strip()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from codesign import files as codesign_files
-from codesign.codegen.rtl import parameter_groups, rtl_files
+from codesign.codegen.rtl import TOP, parameter_groups, rtl_files
 from codesign.shipped import data_folder
 from codesign.simulation.engine import EngineRun
 from codesign.synthesis.yosys import FAMILIES, count_units, resources_of
@@ -77,7 +77,8 @@ def synthesise(run: EngineRun, work: Path) -> dict[str, Unit]:
     if values["TABLES"]:
         copies |= dict.fromkeys(_TABLES, lanes)
 
-    sources = rtl_files(accelerator, dsp_type, images, "synthesis", rom_tiles=True)
+    everything = rtl_files(accelerator, dsp_type, images, "synthesis", rom_tiles=True)
+    sources = {name: content for name, content in everything.items() if name != TOP}  # a wrapper without logic
     for path in sorted((data_folder("sim") / "synth").glob("*.sv")):
         sources[path.name] = path.read_bytes()
     package = sources.pop("engine_pkg.sv")

@@ -1,5 +1,6 @@
 // External memory behind one AXI read port: bursts are answered in order, the first beat no earlier than `latency` cycles
-// after its request, beats at most at `rate` / 256 per cycle, with pauses at random.
+// after its request, with pauses at random. Beats come at most at the rate grow / cost per cycle: the port's credit grows
+// by `grow` in every cycle, a beat takes `cost` of it, and what stays unused is saved up to less than two beats.
 module external_memory
   import engine_pkg::*;
 #(
@@ -10,7 +11,8 @@ module external_memory
     input  logic                reset_n,
     input  logic [31:0]         base,
     input  logic [15:0]         latency,
-    input  logic [8:0]          rate,
+    input  logic [31:0]         grow,
+    input  logic [31:0]         cost,  // below 2^31
     input  logic                pause_address,
     input  logic                pause_data,
 
@@ -38,7 +40,7 @@ module external_memory
   logic [5:0] head, tail;
   logic [6:0] waiting;
   logic [8:0] beat;
-  logic [9:0] credit;
+  logic [32:0] credit, grown;
   logic [31:0] now;
   logic asked, given;
   logic [31:0] first, last;
@@ -47,16 +49,16 @@ module external_memory
   assign last      = first + 32'(s_arlen);
   assign s_arready = waiting < 7'(Bursts) && !pause_address;
   assign asked     = s_arvalid && s_arready;
-  assign s_rvalid  = waiting != 0 && now >= bursts[head].ready && credit >= 10'd256 && !pause_data;
+  assign s_rvalid  = waiting != 0 && now >= bursts[head].ready && credit >= 33'(cost) && !pause_data;
   assign given     = s_rvalid && s_rready;
+  assign grown     = credit - (given ? 33'(cost) : '0) + 33'(grow);
   assign s_rdata   = content[bursts[head].place+32'(beat)][PORT*AXI_BITS +: AXI_BITS];
   assign s_rresp   = 2'b00;
   assign s_rlast   = beat == bursts[head].beats - 1'b1;
 
   always_ff @(posedge clk) begin
     now    <= now + 1;
-    credit <= (credit - (given ? 10'd256 : '0)) + 10'(rate) > 10'd511 ? 10'd511
-        : (credit - (given ? 10'd256 : '0)) + 10'(rate);
+    credit <= grown < {cost, 1'b0} ? grown : {cost, 1'b0} - 1'b1;
     if (asked) begin
       bursts[tail] <= '{place: first, beats: 9'(s_arlen) + 1'b1, ready: now + 32'(latency)};
       tail         <= tail + 1'b1;
@@ -72,7 +74,7 @@ module external_memory
       tail    <= '0;
       waiting <= '0;
       beat    <= '0;
-      credit  <= 10'd511;
+      credit  <= {cost, 1'b0} - 1'b1;
       now     <= '0;
     end
   end

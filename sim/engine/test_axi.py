@@ -26,6 +26,7 @@ from cocotbext.axi import (
 from codesign.codegen.registers import IDENTITY, VERSION, bit, offset
 
 BASE = 0x4_0000_0000  # above 4 GiB: the upper half of the address counts
+STRIDE = 0x0123_0000  # from one port's part of the images to the next one's
 LIMIT = 400_000  # cycles
 
 
@@ -45,8 +46,12 @@ class Bench:
         self.registers = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), **given)
         self.source = AxiStreamSource(AxiStreamBus.from_prefix(dut, "s_axis"), **given)
         self.sink = AxiStreamSink(AxiStreamBus.from_prefix(dut, "m_axis"), **given)
-        self.memory = AxiRamRead(AxiReadBus.from_prefix(dut, "m_axi"), size=2**36, **given)
-        self.memory.write(BASE, Path("external.bin").read_bytes())
+        self.memories = []
+        for port in range(self.request["ports"]):
+            # Each port has a memory of its own: what it asks for elsewhere is not there.
+            memory = AxiRamRead(AxiReadBus.from_prefix(dut, f"m_axi_{port}"), size=2**36, **given)
+            memory.write(BASE + port * STRIDE, Path(f"external.{port}.bin").read_bytes())
+            self.memories.append(memory)
 
     async def reset(self) -> None:
         """Reset of 20 cycles."""
@@ -60,12 +65,11 @@ class Bench:
     def pause(self, share: float) -> None:
         """Pauses on every channel."""
         seed = self.request["seed"]
-        models = self.registers, self.memory
-        channels = [self.source, self.sink, self.memory.ar_channel, self.memory.r_channel]
+        channels = [self.source, self.sink]
+        channels += [channel for memory in self.memories for channel in (memory.ar_channel, memory.r_channel)]
         channels += [self.registers.write_if.b_channel, self.registers.read_if.r_channel]
         channels += [self.registers.write_if.aw_channel, self.registers.write_if.w_channel]
         channels += [self.registers.read_if.ar_channel]
-        assert models
         for number, channel in enumerate(channels):
             channel.set_pause_generator(pauses(seed + number, share))
 
@@ -81,6 +85,7 @@ class Bench:
         """What a run needs: where external memory is, which matrices, URAM."""
         await self.put("MEMORY_BASE_LOW", BASE & 0xFFFFFFFF)
         await self.put("MEMORY_BASE_HIGH", BASE >> 32)
+        await self.put("MEMORY_STRIDE", STRIDE)
         await self.put("LAYERS", len(self.request["matrices"]))
         await self.put("TOKENS", self.request["tokens"])
         await self.put("INTERRUPT_ENABLE", 1)

@@ -63,7 +63,7 @@ async def run(dut: Any) -> None:
     request = json.loads(Path("request.json").read_text())
     dut.reset_n.value = dut.dump.value = dut.loading.value = 0
     dut.awvalid.value = dut.wvalid.value = dut.arvalid.value = 0
-    for name in ("in_total", "in_pause", "out_pause", "read_pause", "latency", "rate", "seed"):
+    for name in ("in_total", "in_pause", "out_pause", "read_pause", "latency", "grow", "cost", "seed"):
         getattr(dut, name).value = request[name]
     Clock(dut.clk, PERIOD, unit="step").start(start_high=False)
     for _ in range(20):

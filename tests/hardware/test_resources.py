@@ -94,8 +94,8 @@ def test_buffers_by_hand() -> None:
 
 
 def test_shallow_buffers_are_distributed() -> None:
-    # One token: T = 1. 24 columns · 2 = 48 words of 512 bits: 74 RAM64M8 of 7 bits in 8 LUTs; two registers behind, of
-    # which block RAM has the first.
+    # One token: T = 1. 24 columns · 2 = 48 words of 512 bits: 74 RAM64M8 of 7 bits in 8 LUTs; two registers behind,
+    # of which block RAM has the first.
     sparse = [spread_evenly(Matrix("m", 384, 384), 16, 16, 100)]
     short = buffer_resources(replace(EXAMPLE, max_tokens=1), E2, sparse)["activation_buffers"]
     deep = buffer_resources(EXAMPLE, E2, sparse)["activation_buffers"]

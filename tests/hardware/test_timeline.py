@@ -1,12 +1,22 @@
 from dataclasses import replace
+from fractions import Fraction
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codesign.boards import DspType
+from codesign.boards import DspType, board_names, load_board
 from codesign.hardware.accelerator import Accelerator, WeightMemory, sparse_matrix
 from codesign.hardware.cycles import fetch_cycles, matrix_cycles, pipeline_stages
-from codesign.hardware.timeline import Job, Streams, streams, timeline
+from codesign.hardware.images import image_bits
+from codesign.hardware.timeline import (
+    ExternalMemory,
+    ExternalPart,
+    Job,
+    Streams,
+    external_memory,
+    streams,
+    timeline,
+)
 from codesign.models import Matrix
 from tests.hardware.designs import accelerators
 from tests.hardware.test_cycles import EXAMPLE
@@ -67,3 +77,40 @@ def test_a_single_matrix_takes_what_the_formula_says(data: st.DataObject, accele
     predicted = matrix_cycles(accelerator, E2, sparse, tokens, WeightMemory.BRAM, 0.0)
     assert times.begun == times.loaded
     assert times.written - times.begun == predicted
+
+
+def test_external_memory_has_the_boards_rate() -> None:
+    """zcu104: 80 % of 17.06 GB/s at 300 MHz are 45 37/75 bytes per cycle; a port is 16 bytes wide."""
+    zcu104 = load_board("zcu104")
+    assert external_memory(EXAMPLE, zcu104) == ExternalMemory(60, Fraction(1))
+    assert external_memory(replace(EXAMPLE, axi_ports=2), zcu104, 7) == ExternalMemory(7, Fraction(1))
+    four = external_memory(replace(EXAMPLE, axi_ports=4), zcu104)
+    assert four.rate * 64 == 45 + Fraction(37, 75)
+    assert external_memory(replace(EXAMPLE, axi_ports=0), zcu104) == ExternalMemory(60)
+    # Whole numbers that 32 bits hold, with room to spare, at any clock.
+    for name in board_names():
+        board = load_board(name)
+        array = replace(EXAMPLE, axi_ports=board.axi.ports, axi_port_bits=board.axi.port_bits, clock_mhz=333.333)
+        rate = external_memory(array, board).rate
+        assert 0 < rate <= 1
+        assert rate.denominator < 1 << 31
+
+
+def test_memory_bound_matrices_take_what_the_closed_form_says() -> None:
+    """Beats come at the board's rate, as many as the plan's formula counts, behind one latency."""
+    array = replace(EXAMPLE, lanes=32, axi_ports=4, weight_port_bits=512)
+    zcu104 = load_board("zcu104")
+    rows = [3] * 60
+    sparse = sparse_matrix(Matrix("m", 16 * 60, 16 * 3), *array.block, rows)
+    bits = image_bits(array, sparse)
+    weights, constants = bits.blocks // 512, (bits.index + bits.channels) // 512
+    job = Job(3, tuple(rows), ExternalPart(0, constants, constants, weights))
+    memory = external_memory(array, zcu104)
+    (times,) = timeline(array, E2, WIDE, [job], 128, memory=memory)
+    crossing = (weights + constants) / memory.rate
+    assert crossing == Fraction(bits.total, 8) / (45 + Fraction(37, 75))
+    # Within the latency, the pipeline of the reader and the last block in the array.
+    assert crossing - 2 <= times.summed <= crossing + 60 + 30
+    predicted = matrix_cycles(array, E2, sparse, 128, WeightMemory.DDR, zcu104.read_bytes_per_second)
+    assert abs(times.written - crossing) <= 120
+    assert predicted >= crossing

@@ -14,9 +14,11 @@ import yaml
 from safetensors.numpy import load_file
 
 from codesign.design import read_design
+from codesign.shipped import data_folder
 from codesign.simulation import trace as tracing
 from codesign.simulation.trace import trace
 from tests.conftest import Outcome
+from tests.pruning import tiny
 
 Run = Callable[..., Outcome]
 
@@ -62,6 +64,46 @@ def test_every_bit_and_every_cycle(
     assert total["predicted_cycles"] == total["counted_cycles"] == total["clock_cycles"]
     assert total["dense_cycles"] == document["predicted"]["dense_cycles"]
     assert total["moments_off"] == 0
+
+
+def test_weights_from_external_memory_at_the_boards_rate(codesign: Run, runs: Path, simulators: Path) -> None:
+    """A board with next to no memory on chip: what comes from outside comes at its rate, not at the ports' width."""
+    board = runs / "narrow.yaml"
+    text = (data_folder("boards") / "zcu104.yaml").read_text()
+    changes = ("name: zcu104", "name: narrow"), ("bram18: 624", "bram18: 24"), ("uram: 96", "uram: 0")
+    slower = ("transfer_mts: 2133", "transfer_mts: 250"), ("gb_per_s: 17.06", "gb_per_s: 2.0")
+    for old, new in (*changes, *slower):
+        assert text.count(old) == 1
+        text = text.replace(old, new)
+    board.write_text(text)
+    run = runs / "run-narrow"
+    told = codesign(*tiny.arguments(tiny.make("bert", runs / "narrow"), run, "--board", board, "--quantize"))
+    assert told.code == 0, told.err
+    folder = run / "design"
+    document = yaml.safe_load((folder / "design.yaml").read_text())
+    streamed = [layer["weight_memory"] for layer in document["layers"]].count("ddr")
+    assert streamed
+    array = document["accelerator"]
+    width = array["axi_ports"] * array["axi_port_bits"] / 8
+    # 80 % of 2 GB/s.
+    rate = min(width, 1.6e9 / (array["clock_mhz"] * 1e6))
+    assert rate < width
+    told = codesign("simulate", folder, "--board", board, "--work-dir", simulators)
+    assert told.code == 0, told.err + told.out
+    assert f"{rate:.2f} bytes per cycle after 60 cycles" in told.out
+    first = json.loads((folder / "sim.json").read_text())
+    assert first["external_memory"] == {
+        "matrices": streamed,
+        "latency_cycles": 60,
+        "bytes_per_cycle": pytest.approx(rate),
+        "ports": array["axi_ports"],
+        "port_bits": array["axi_port_bits"],
+    }
+    told = codesign("simulate", folder, "--board", board, "--work-dir", simulators, "--memory-latency", 900)
+    assert told.code == 0, told.err + told.out
+    later = json.loads((folder / "sim.json").read_text())
+    assert later["external_memory"]["latency_cycles"] == 900
+    assert later["total"]["counted_cycles"] > first["total"]["counted_cycles"]
 
 
 def test_what_the_engine_is_fed_with(quantised: Callable[[str], Path], pruned: Callable[[str], Path]) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
+from fractions import Fraction
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -10,26 +13,13 @@ import pytest
 
 from codesign.boards import DspType
 from codesign.errors import InputError
-from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.hardware.accelerator import WeightMemory
+from codesign.hardware.timeline import ExternalMemory
 from codesign.simulation import engine
 from codesign.simulation.engine import EngineRun, Pauses, lint, simulate, simulate_interfaces
 from codesign.simulation.fuzz import differences
-from codesign.simulation.random_designs import RandomMatrix, draw, random_run
-from codesign.simulation.toolchain import compiles, verilator_environment
-
-ARRAY = Accelerator(
-    rows=4,
-    cols=6,
-    lanes=3,
-    weight_bits=8,
-    dsp_packing=2,
-    clock_mhz=200.0,
-    max_tokens=12,
-    weight_port_bits=64,
-    axi_ports=1,
-    axi_port_bits=64,
-    requant_interval=2,
-)
+from codesign.simulation.random_designs import SMALL_ARRAY, RandomMatrix, draw, random_run
+from codesign.simulation.toolchain import compiles, verilator_environment, verilator_version
 
 
 def check(run: EngineRun, expected: list[np.ndarray], work: Path) -> engine.EngineResult:
@@ -60,7 +50,7 @@ def test_several_matrices_in_one_run(changes: dict[str, int], dsp_type: DspType,
         RandomMatrix(11, 9, 0.7, memory=external),
         RandomMatrix(4, 6, 1.0, memory=external),
     ]
-    run, expected = random_run(replace(ARRAY, **changes), shapes, 10, 2, dsp_type=dsp_type, repeats=3)
+    run, expected = random_run(replace(SMALL_ARRAY, **changes), shapes, 10, 2, dsp_type=dsp_type, repeats=3)
     check(run, expected, simulators)
     # A part of the matrices, other tokens, the same hardware.
     part = replace(run, first=1, activations=[x[:, :1] for x in run.activations[1:4]], repeats=1)
@@ -68,6 +58,22 @@ def test_several_matrices_in_one_run(changes: dict[str, int], dsp_type: DspType,
     found = check(replace(run, pauses=Pauses(120, 200, 100)), expected, simulators)
     assert sum(found.stalls)
     assert lint(run, simulators) == []
+
+
+def test_external_memory_at_a_rate(simulators: Path) -> None:
+    """Rates that divide nothing, latencies from none to more than a block's time: the model follows every beat."""
+    array = replace(SMALL_ARRAY, axi_ports=2, weight_port_bits=128)
+    shapes = [RandomMatrix(40, 60, density, memory=WeightMemory.DDR) for density in (0.9, 0.1, 0.7)]
+    run, expected = random_run(array, shapes, 5, 21, repeats=2)
+    ends = []
+    for latency, rate in ((60, Fraction(1)), (60, Fraction(853, 1200)), (1, Fraction(3, 7)), (500, Fraction(2, 31))):
+        found = check(replace(run, memory=ExternalMemory(latency, rate)), expected, simulators)
+        ends.append(found.cycles)
+        beats = 2 * len(run.images.contents["ddr"][2])
+        assert found.cycles >= (beats - 2) / rate
+    assert ends[0] < ends[1] < ends[3]
+    # The slowest is bound by its memory alone.
+    assert ends[3] <= beats / rate + 700
 
 
 def test_interfaces_against_other_models_of_axi(simulators: Path) -> None:
@@ -78,15 +84,16 @@ def test_interfaces_against_other_models_of_axi(simulators: Path) -> None:
         RandomMatrix(30, 7, 0.4, memory=WeightMemory.DDR),
         RandomMatrix(8, 6, 1.0),
     ]
-    run, expected = random_run(ARRAY, shapes, 10, 8)
+    run, expected = random_run(replace(SMALL_ARRAY, axi_ports=2, weight_port_bits=128), shapes, 10, 8)
     simulate_interfaces(run, expected, simulators)
+    assert lint(run, simulators) == []
     wrong = [expected[0] ^ 1, *expected[1:]]
     with pytest.raises(InputError, match=r"run.log: simulation failed: AssertionError: m0: \d+ results differ"):
         simulate_interfaces(run, wrong, simulators)
 
 
 def test_what_differs_is_told(simulators: Path) -> None:
-    run, expected = random_run(ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 5)
+    run, expected = random_run(SMALL_ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 5)
     found = simulate(run, simulators, fast_build=True)
     assert differences(run, found, expected) == []
     wrong = [expected[0] + np.eye(*expected[0].shape, dtype=np.int64)]
@@ -104,48 +111,67 @@ def test_random_designs(seed: int, simulators: Path) -> None:
     check(*draw(seed), simulators)
 
 
-def test_utilisation_of_a_half_empty_matrix(simulators: Path) -> None:
-    """99 % of the array's cycles are useful, and over eight batches 97 % of all; by the model, which is exact."""
-    for block, lanes, port in ((16, 4, 64), (32, 2, 128)):
-        array = replace(
-            ARRAY, rows=block, cols=block, lanes=lanes, weight_port_bits=port, axi_port_bits=128, max_tokens=128
-        )
-        for repeats in (1, 8):
-            run, _ = random_run(array, [RandomMatrix(1536, 384, 0.5)], 128, 1, repeats=repeats)
-            times = run.predicted()
-            useful = len(run.packed[0].blocks) * -(-128 // lanes)
-            assert useful >= 0.99 * (times[0].written - times[0].begun + 1)
-            if repeats == 8:
-                assert 8 * useful >= 0.97 * times[-1].sent
-        # Streamed: 60 cycles of latency, then a port's 16 bytes per cycle, of the 45 that the zcu104 has.
-        streamed = replace(array, weight_port_bits=128, axi_ports=1)
-        run, _ = random_run(streamed, [RandomMatrix(1536, 384, 0.5, memory=WeightMemory.DDR)], 128, 1)
-        (times,) = run.predicted()
-        assert useful >= 0.97 * (times.written - times.begun + 1)
-
-
 def test_a_simulator_is_built_once(tmp_path: Path) -> None:
-    run, expected = random_run(ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 5)
+    run, expected = random_run(SMALL_ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 5)
     check(run, expected, tmp_path)
     (built,) = tmp_path.glob("*/built")
     before = built.stat().st_mtime_ns
     check(run, expected, tmp_path)
     assert built.stat().st_mtime_ns == before
     # Other contents of the same memories need no other simulator; another number of blocks does.
-    other, wanted = random_run(ARRAY, [RandomMatrix(8, 12, 1.0)], 12, 6)
+    other, wanted = random_run(SMALL_ARRAY, [RandomMatrix(8, 12, 1.0)], 12, 6)
     check(other, wanted, tmp_path)
     assert len(list(tmp_path.glob("*/built"))) == 2
 
 
+def test_another_verilator_or_other_flags_build_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is the runtime shared between them, which is compiled once for all designs."""
+    run, _ = random_run(SMALL_ARRAY, [RandomMatrix(4, 4, 1.0)], 2, 5)
+    builds: list[Path] = []
+
+    class Runner:
+        def build(self, build_dir: Path, **given: object) -> None:
+            assert not list(build_dir.glob("verilated*.o")), "compiled by others"
+            (build_dir / "verilated.o").touch()
+            builds.append(build_dir)
+
+    monkeypatch.setattr(engine, "_runner", lambda log: contextlib.nullcontext(Runner()))
+
+    def built() -> int:
+        folder = engine._build(engine.FAST, run, {}, tmp_path, waves=False, fast=True)
+        assert (folder / "built").is_file()
+        return len(builds)
+
+    assert [built(), built()] == [1, 1]
+    monkeypatch.setattr(engine, "verilator_version", lambda: "Verilator 5.999 2030-01-01")
+    assert [built(), built()] == [2, 2]
+    monkeypatch.setattr(engine, "OPTIMISE_BUILD", "OPT_FAST=-O0")
+    assert [built(), built()] == [3, 3]
+    monkeypatch.setattr(engine, "FLAGS", (*engine.FLAGS, "--no-assert"))
+    assert [built(), built()] == [4, 4]
+    assert len(set(builds)) == 4
+
+
+def test_the_version_is_that_of_the_verilator_that_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = tmp_path / "verilator"
+    found.write_text("#!/bin/sh\necho Verilator 6.001 2031-02-03\n")
+    found.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert verilator_version() == "Verilator 6.001 2031-02-03"
+    # Too old: the package is used instead, which does not tell its version itself.
+    found.write_text("#!/bin/sh\necho Verilator 5.006 2023-01-22\n")
+    assert verilator_version() == f"Verilator {version('verilator')}"
+
+
 def test_waveforms(tmp_path: Path) -> None:
-    run, _ = random_run(replace(ARRAY, rows=2, cols=2, lanes=1), [RandomMatrix(2, 2, 1.0)], 1, 5)
+    run, _ = random_run(replace(SMALL_ARRAY, rows=2, cols=2, lanes=1), [RandomMatrix(2, 2, 1.0)], 1, 5)
     simulate(run, tmp_path, waves=True, fast_build=True)
     (wave,) = tmp_path.rglob("dump.fst" if compiles("#include <lz4.h>") else "dump.vcd")
     assert wave.stat().st_size > 1000
 
 
 def test_a_failed_simulation_names_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run, _ = random_run(ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 5)
+    run, _ = random_run(SMALL_ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 5)
     monkeypatch.setattr(engine, "SLACK", -20)
     with pytest.raises(InputError, match=r"run.log: simulation failed: AssertionError: no end after"):
         simulate(run, tmp_path, fast_build=True)

@@ -2,15 +2,15 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codesign.simulation.random_designs import SMALL_ARRAY
 from codesign.simulation.words import activation_beats, result_beats, results_of_beats
 from tests.hardware.designs import accelerators
-from tests.simulation.test_engine import ARRAY
 
 
 def test_activations_by_hand() -> None:
     """Blocks of 6 columns, 3 lanes: 18 bytes are three beats of 8."""
     x = np.arange(7 * 4, dtype=np.int8).reshape(7, 4)
-    beats = activation_beats(ARRAY, x)
+    beats = activation_beats(SMALL_ARRAY, x)
     assert beats.shape == (2 * 2 * 3, 8)
     words = beats.reshape(4, 24)
     # The first column block's features 0 to 5, tokens 0 to 2, then its token 3; then feature 6 alone.
@@ -23,7 +23,7 @@ def test_activations_by_hand() -> None:
 def test_results_by_hand() -> None:
     """4 rows in two parts, 3 lanes: 6 bytes are one beat of 8."""
     y = np.arange(5 * 4, dtype=np.int8).reshape(5, 4)
-    beats = result_beats(ARRAY, y)
+    beats = result_beats(SMALL_ARRAY, y)
     assert beats.tolist() == [
         [0, 1, 2, 4, 5, 6, 0, 0],
         [8, 9, 10, 12, 13, 14, 0, 0],
