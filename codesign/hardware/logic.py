@@ -23,6 +23,7 @@ WHAT = {
     "pe_row.split_one": "bit of a cascade's sum",
     "pe_row.split_two": "bit of the two fields of a cascade's sum",
     "pe_row.split_four": "DSP with four products",
+    "pe_row.wait": "bit of the sum of a shorter last cascade",
     "pe_row.tree_adder": "bit of an adder's sum",
     "pe_row.tree_register": "bit that a level of the tree passes on",
     "pe_array.weight": "weight bit of a block",
@@ -71,14 +72,14 @@ def engine_logic(a: Accelerator, dsp_type: DspType, tables: int) -> Counts:
     rows, pairs = ceil_div(a.rows, packing.weights), ceil_div(a.lanes, packing.activations)
     requantisers = a.rows // a.requant_interval * a.lanes
 
+    # Bits of the fields of one cascade in all lanes; the upper field of an odd lane has nobody who wants it.
+    fields = {1: a.lanes * sum_bits, 2: pairs * packing.field_bits + a.lanes // 2 * sum_bits}
     row: dict[str, float] = {}
-    if packing.products == 1:
-        row["split_one"] = rows * segments * a.lanes * sum_bits
-    elif packing.products == 2:
-        # The upper field of an odd lane has nobody who wants it.
-        row["split_two"] = rows * segments * (pairs * packing.field_bits + a.lanes // 2 * sum_bits)
-    else:
+    if packing.products == 4:
         row["split_four"] = rows * pairs * a.cols
+    else:
+        row["split_one" if packing.products == 1 else "split_two"] = rows * segments * fields[packing.products]
+        row["wait"] = rows * fields[packing.products] if segments > 1 and a.cols % chain else 0
     row["tree_adder"] = a.rows * a.lanes * (segments - 1) * sum_bits
     row["tree_register"] = a.rows * a.lanes * _tree_passes(segments) * sum_bits
 

@@ -226,7 +226,8 @@ def _memory(array: arrays.Array, dsp_type: DspType) -> Resources:
     width, depth = array.tile
     across, behind = ceil_div(array.width, width), ceil_div(array.depth, depth)
     joined = array.width * choices(behind) * array.copies
-    tiles = across * behind * array.copies
+    # A read-only tile of a single word is no memory but constants.
+    tiles = across * (behind - (array.rom and array.depth % depth == 1)) * array.copies
     registers = array.width * array.copies if array.registered else 0
     if array.storage is Storage.URAM:
         return Resources(lut=joined, ff=registers, uram=tiles)

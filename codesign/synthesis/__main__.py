@@ -81,7 +81,7 @@ def page(results: Sequence[Result]) -> Iterator[str]:
     yield ""
     yield (
         "Counts are Yosys's. The hardware model's DSPs, block RAM and URAM are the same where nothing else is said;"
-        " its LUTs and flip-flops are given in per cent of Yosys's. Its coefficients were fitted on the designs marked"
+        " its LUTs and flip-flops are in per cent of Yosys's. Its coefficients were fitted on the designs marked"
         " so and are judged on the others. Each module was synthesised by itself, DSPs as AMD's tools infer them"
         " (`sim/synth/dsp_cell.sv`), memories tile by tile; no place and route, no Vivado."
     )

