@@ -147,7 +147,8 @@ class EngineResult:
         stalls: Cycles that the array waited, by the engine's own counters: weights, activations, results.
         status: The status register.
         seconds: Wall time of the run itself.
-        build_seconds: Of building; next to nothing where the simulator was there.
+        processor_seconds: Of the run itself, whatever else the machine did.
+        build_seconds: The processor's for building; next to nothing where the simulator was there.
     """
 
     results: list[NDArray[np.int8]]
@@ -157,6 +158,7 @@ class EngineResult:
     stalls: tuple[int, int, int]
     status: int
     seconds: float
+    processor_seconds: float
     build_seconds: float
 
 
@@ -185,9 +187,10 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         "OUT_BEATS": sum(sizes),
         "JOBS": len(beats) * run.repeats,
     }
-    began = time.perf_counter()
+    before = os.times()
     built = _build(FAST, run, parameters, work, waves=waves, fast=fast_build)
-    build_seconds = time.perf_counter() - began
+    after = os.times()
+    build_seconds = sum(after[:4]) - sum(before[:4])  # of this process and of those that it started
     predicted = run.predicted()
     folder = built / "run"
     folder.mkdir(exist_ok=True)
@@ -234,6 +237,7 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         (outcome["stalls_weights"], outcome["stalls_activations"], outcome["stalls_results"]),
         outcome["status"],
         outcome["seconds"],
+        outcome["processor_seconds"],
         build_seconds,
     )
 

@@ -48,7 +48,7 @@ FAULTS = (
         "assign weight[c] = 32'($signed(weights[r][c]));",
         "assign weight[c] = 32'(weights[r][c]);",
     ),
-    Fault("borrow of the lower field kept", "pe_row.sv", " + 32'(result[FIELD_SHIFT-1])", ""),
+    Fault("borrow of the lower field kept", "pe_row.sv", " + SUM_BITS'(result[FIELD_SHIFT-1])", ""),
     Fault(
         "lower field one bit short",
         "pe_row.sv",
@@ -87,17 +87,22 @@ FAULTS = (
         "ahead && ahead_bank",
     ),
     Fault("an empty block row keeps old sums", "accumulators.sv", "read_zero_late ? '0 :", "1'b0 ? '0 :"),
-    Fault("no rounding", "requantiser.sv", " + $signed({49'd0, product_late[shift_4-6'd1]})", ""),
+    Fault("no rounding", "requantiser.sv", " + $signed({49'd0, product[shift_late-6'd1]})", ""),
     Fault(
         "shift logical instead of arithmetic",
         "requantiser.sv",
-        "(product_late >>> shift_4)",
-        "$signed(product_late >> shift_4)",
+        "(product >>> shift_late)",
+        "$signed(product >> shift_late)",
     ),
     Fault("saturation to -128", "requantiser.sv", "rounded < -50'sd127 ? -8'sd127", "rounded < -50'sd128 ? -8'sd128"),
     Fault("saturation above missing", "requantiser.sv", "rounded > 50'sd127 ? 8'sd127 :", "1'b0 ? 8'sd127 :"),
     Fault("bias left out", "requantiser.sv", " + 33'($signed(bias))", ""),
-    Fault("multiplier signed", "requantiser.sv", "$signed({1'b0, multiplier})", "17'($signed(multiplier))"),
+    Fault(
+        "multiplier signed",
+        "wide_product.sv",
+        ".a({15'd0, factor[16:0]}), .b({16'd0, multiplier})",
+        ".a({15'd0, factor[16:0]}), .b(32'($signed(multiplier)))",
+    ),
     Fault(
         "wrong half of the activation table",
         "activation_tables.sv",
@@ -140,7 +145,7 @@ FAULTS = (
     Fault(
         "schedule one cycle slower per block", "sequencer.sv", "position >= slot_now - 1'b1;", "position >= slot_now;"
     ),
-    Fault("both matrices in one activation buffer", "activation_buffers.sv", "32'(half) * Words", "32'd0"),
+    Fault("both matrices in one activation buffer", "activation_buffers.sv", "scaled_by(32'(half), Words) + ", ""),
     Fault(
         "activations of a third matrix overwrite the first",
         "activation_buffers.sv",
@@ -239,6 +244,11 @@ def designs() -> Iterator[tuple[EngineRun, list[object]]]:
     yield random_run(quick, [RandomMatrix(20, 40, 0.7), RandomMatrix(9, 40, 0.3)], 2, 15)  # type: ignore[misc]
 
 
+def places(fault: Fault) -> int:
+    """How often what a fault changes stands in its source: once, if the fault is to mean anything."""
+    return (data_folder("hls_templates") / RTL / fault.file).read_text(encoding="utf-8").count(fault.right)
+
+
 def caught(fault: Fault | None, work: Path) -> str | None:
     """What first shows a fault; None if nothing does.
 
@@ -274,9 +284,8 @@ def main() -> int:
     parser.add_argument("--only", type=int, action="append", help="numbers of faults")
     given = parser.parse_args()
     for fault in FAULTS:
-        text = (data_folder("hls_templates") / RTL / fault.file).read_text(encoding="utf-8")
-        if text.count(fault.right) != 1:
-            print(f"{fault.file}: {text.count(fault.right)} times in it: {fault.right}")
+        if (count := places(fault)) != 1:
+            print(f"{fault.file}: {count} times in it: {fault.right}")
             return 1
     began = time.time()
     if (told := caught(None, given.work_dir)) is not None:

@@ -86,19 +86,19 @@ async def run(dut: Any) -> None:
     await write(dut, "INTERRUPT_ENABLE", 1)
     cocotb.start_soon(write(dut, "CONTROL", bit("CONTROL", "START")))
     await RisingEdge(dut.started)
-    start, began = get_sim_time("step"), time.perf_counter()
+    start, began, processor = get_sim_time("step"), time.perf_counter(), time.process_time()
     try:
         await with_timeout(RisingEdge(dut.finished), request["limit"] * PERIOD, "step")
     except SimTimeoutError:
         await write_out(dut)
         raise AssertionError(f"no end after {request['limit']} cycles") from None
-    stop, seconds = get_sim_time("step"), time.perf_counter() - began
+    stop, seconds, processor = get_sim_time("step"), time.perf_counter() - began, time.process_time() - processor
     if not dut.irq.value:
         await RisingEdge(dut.irq)
     await FallingEdge(dut.clk)
 
     counters = ("CYCLES", "STALLS_WEIGHTS", "STALLS_ACTIVATIONS", "STALLS_RESULTS", "STATUS")
     outcome = {name.lower(): await read(dut, name) for name in counters}
-    outcome |= {"clock": (stop - start) // PERIOD, "seconds": seconds}
+    outcome |= {"clock": (stop - start) // PERIOD, "seconds": seconds, "processor_seconds": processor}
     await write_out(dut)
     Path("outcome.json").write_text(json.dumps(outcome))
