@@ -31,7 +31,8 @@ demo: $(STAMP) $(DEMO)/plan/plan.png $(DEMO)/prune/design/design.yaml
 	@echo "The plan of the embedded default for the zcu104 is in $(DEMO)/plan (plan.yaml, plan.json, plan.png),"
 	@echo "the model pruned under it in $(DEMO)/prune (checkpoint, masks, metrics.json, blocks.png), and its"
 	@echo "integer design in $(DEMO)/prune/design (design.yaml, weights.safetensors, images, metrics.json)."
-	@echo "Simulate its hardware: make -C sim. gen-hls and report follow in later versions."
+	@echo "Next: make -C sim (its hardware and HLS code in simulation), codesign gen-hls (its Vitis project)."
+	@echo "The report follows in a later version."
 
 $(DEMO)/plan/plan.png: $(STAMP) $(SOURCES)
 	$(BIN)/codesign plan --board boards/zcu104.yaml --compression 2 --output-dir $(DEMO)/plan
@@ -49,6 +50,7 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.planner
 	$(BIN)/python -m benchmarks.penalty
 	$(BIN)/python -m benchmarks.packing
+	$(BIN)/python -m benchmarks.hls
 
 clean:
 	rm -rf build .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -83,6 +83,20 @@ def pruned(codesign: Callable[..., Outcome], runs: Path) -> Callable[[str], Path
     return make
 
 
+@pytest.fixture
+def quantised(codesign: Callable[..., Outcome], pruned: Callable[[str], Path], runs: Path) -> Callable[[str], Path]:
+    """A design folder of a family, made once."""
+
+    def make(family: str) -> Path:
+        folder = runs / f"design-{family}"
+        if not folder.is_dir():
+            told = codesign("quantize", pruned(family), "-o", folder, "--calibration", 64)
+            assert told.code == 0, told.err
+        return folder
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def simulators(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where simulators are built: once for all tests of a process."""

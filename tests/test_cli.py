@@ -39,12 +39,11 @@ def test_the_example_works(codesign: Run, command: str, tmp_path: Path, monkeypa
     assert codesign(*shlex.split(example[1])).code == 0
 
 
-@pytest.mark.parametrize("command", ["gen-hls", "report"])
-def test_what_is_not_there_yet_says_so(codesign: Run, command: str) -> None:
-    told = codesign(command, "--board", "zcu104", "anything")
+def test_what_is_not_there_yet_says_so(codesign: Run) -> None:
+    told = codesign("report", "anything")
     assert told.code == 2
     assert told.err.splitlines() == [
-        f"codesign: 'codesign {command}' is not in this version yet: the pipeline reaches 'codesign quantize'"
+        "codesign: --vitis: a design's page is not in this version yet; accepted: the folder of Vitis"
     ]
 
 

@@ -9,7 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from codesign import __version__
-from codesign.cli import boards, later, plan, prune, quantize, simulate
+from codesign.cli import boards, gen_hls, plan, prune, quantize, report, simulate
 from codesign.errors import InputError
 
 app = typer.Typer(
@@ -26,7 +26,8 @@ app.command("plan")(plan.plan)
 app.command("prune")(prune.prune)
 app.command("quantize")(quantize.quantize)
 app.command("simulate")(simulate.simulate)
-later.register(app)
+app.command("gen-hls")(gen_hls.gen_hls)
+app.command("report")(report.report)
 
 
 def _show_version(wanted: bool) -> None:

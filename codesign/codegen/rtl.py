@@ -107,7 +107,7 @@ def package(
         title=title,
         parameters=groups,
         p={item.name: item.value for group in groups for item in group.items},
-        jobs=list(_jobs(accelerator, images)),
+        jobs=list(layer_jobs(accelerator, images)),
         registers=REGISTERS,
         register_width=max(len(register.name) for register in REGISTERS),
         bit_width=max(len(bit.name) for register in REGISTERS for bit in register.bits),
@@ -185,8 +185,8 @@ def wrapper(accelerator: Accelerator, dsp_type: DspType, images: ImageSet, title
     )
 
 
-def _jobs(accelerator: Accelerator, images: ImageSet) -> Iterator[dict[str, Any]]:
-    """The rows of the layer table."""
+def layer_jobs(accelerator: Accelerator, images: ImageSet) -> Iterator[dict[str, Any]]:
+    """The rows of the layer table, for both back ends."""
     for matrix in images.matrices:
         weights = matrix.parts[Part.WEIGHTS]
         tables = matrix.parts.get(Part.TABLES)

@@ -15,6 +15,7 @@ fetched while the activations arrived. ``codesign.hardware.timeline`` has whole 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
@@ -23,7 +24,7 @@ from math import ceil
 from codesign.boards import DspType
 from codesign.hardware.accelerator import Accelerator, SparseMatrix, WeightMemory
 from codesign.hardware.dsp import dsp_packing
-from codesign.hardware.images import beat_bits, block_beats, image_bits
+from codesign.hardware.images import beat_bits, block_beats, block_words, image_bits
 from codesign.hardware.memories import ceil_div
 from codesign.numerics import ACTIVATION_BITS
 
@@ -111,6 +112,24 @@ def requantise_stages(tables: bool = True) -> int:
 def pipeline_stages(accelerator: Accelerator, dsp_type: DspType, *, tables: bool = True) -> int:
     """Cycles that a matrix takes beyond those of its blocks and its requantisation: a constant of the design."""
     return array_stages(accelerator, dsp_type) + requantise_stages(tables)
+
+
+def kernel_trips(accelerator: Accelerator, row_blocks: Iterable[int], tokens: int) -> int:
+    """Trips of the HLS kernel's pipelined loop for one matrix, a cycle each at an initiation interval of one.
+
+    F + Σ max(n · max(T, F), T · Q) + T · Q, F = words of a block: the cycles of ``matrix_cycles`` for a matrix that
+    nothing keeps waiting, without the pipeline's stages. The kernel begins with the fetch of the first block, if
+    there is any; memory that is slower than a word per trip stalls trips, but adds none.
+
+    Args:
+        accelerator: The design.
+        row_blocks: Nonzero blocks of each block row.
+        tokens: As many as the buffers hold or fewer.
+    """
+    groups, fetch = token_groups(accelerator, tokens), block_words(accelerator)
+    rows = list(row_blocks)
+    summing = sum(block_row_cycles(accelerator, blocks, groups, fetch) for blocks in rows)
+    return (fetch if any(rows) else 0) + summing + groups * accelerator.requant_interval
 
 
 @dataclass(frozen=True)

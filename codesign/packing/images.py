@@ -289,28 +289,37 @@ def streamed_entries(beats: Words) -> NDArray[np.int64]:
 def write_images(images: ImageSet, folder: Path) -> Manifest:
     """Write every image in the formats that its memory can take, and the manifest last."""
     folder.mkdir(parents=True, exist_ok=True)
-    written = {}
+    files, manifest = image_files(images)
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    return manifest
+
+
+def image_files(images: ImageSet) -> tuple[dict[str, bytes], Manifest]:
+    """Every file of a folder of images by name, the manifest last; and the manifest."""
+    all_files: dict[str, bytes] = {}
+    described: dict[str, Image] = {}
     for name, (memory, word_bits, words) in images.contents.items():
-        texts: dict[str, bytes] = {f"{name}.bin": words.tobytes()}
+        files: dict[str, bytes] = {f"{name}.bin": words.tobytes()}
         if memory is WeightMemory.BRAM:
-            texts[f"{name}.mem"] = memory_text(words, word_bits)
-            texts |= header_files(name, words, word_bits)
+            files[f"{name}.mem"] = memory_text(words, word_bits)
+            files |= header_files(name, words, word_bits)
         # URAM keeps its .bin alone: it is loaded at start-up, as most devices cannot initialise it.
-        files = {}
-        for file, data in texts.items():
-            (folder / file).write_bytes(data)
-            files[file] = File(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
-        written[name] = Image(memory=memory, word_bits=word_bits, words=len(words), files=files)
+        hashes = {
+            file: File(bytes=len(data), sha256=hashlib.sha256(data).hexdigest()) for file, data in files.items()
+        }
+        described[name] = Image(memory=memory, word_bits=word_bits, words=len(words), files=hashes)
+        all_files |= files
     manifest = Manifest(
         format=FORMAT,
         order=ORDER,
         engine=images.engine,
         size=images.size,
-        images=written,
+        images=described,
         matrices=images.matrices,
     )
-    (folder / MANIFEST).write_text(to_json(manifest.model_dump(mode="json")), encoding="utf-8")
-    return manifest
+    all_files[MANIFEST] = to_json(manifest.model_dump(mode="json")).encode()
+    return all_files, manifest
 
 
 def memory_text(words: Words, word_bits: int) -> bytes:

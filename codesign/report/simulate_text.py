@@ -15,7 +15,8 @@ def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType
     """A row per matrix, the whole, and the verdict."""
     table = Table(box=None, pad_edge=False)
     table.add_column("matrix")
-    for title in ("blocks", "predicted cycles", "counted cycles", "utilisation", "outputs", "mismatches"):
+    titles = ("blocks", "predicted cycles", "counted cycles", "utilisation", "outputs", "mismatches")
+    for title in (*titles, "HLS trips", "mismatches"):
         table.add_column(title, justify="right")
     for layer in outcome.layers:
         exact = layer.predicted_cycles == layer.counted_cycles
@@ -23,10 +24,12 @@ def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType
             layer.name,
             f"{layer.nonzero_blocks:,}",
             f"{layer.predicted_cycles:,}",
-            f"{layer.counted_cycles:,}" if exact else f"[bold red]{layer.counted_cycles:,}[/]",
+            _count(layer.counted_cycles, right=exact),
             f"{layer.utilisation:.1%}",
             f"{layer.outputs:,}",
-            f"{layer.mismatches:,}" if not layer.mismatches else f"[bold red]{layer.mismatches:,}[/]",
+            _count(layer.mismatches, right=not layer.mismatches),
+            _count(layer.hls_trips, right=layer.hls_trips == layer.hls_predicted_trips),
+            _count(layer.hls_mismatches, right=not layer.hls_mismatches),
         )
     yield table
     total = outcome.total
@@ -43,13 +46,20 @@ def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType
     waits = ", ".join(f"{cycles:,} cycles for {what}" for what, cycles in total.stall_cycles.items() if cycles)
     yield f"the array waited {waits or 'never'}"
     speed = f"{total.macs_per_second / 1e6:,.0f} million multiply-accumulates per second"
-    yield f"{total.seconds:.2f} s of simulation: {speed}"
+    yield f"{total.seconds:.2f} s of simulation: {speed}; {total.hls_seconds:.2f} s of the HLS kernel's"
     yield ""
     if outcome.right:
         yield "every output bit is the integer model's, every cycle the hardware model's"
+        yield "the HLS kernel gives the same bits, in the trips that the hardware model says"
     else:
         yield (
             f"[bold red]not as it must be[/]: {total.mismatches:,} outputs differ from the integer model,"
             f" {total.moments_off:,} phases begin or end at other cycles than predicted"
         )
+        if not outcome.kernel_right:
+            yield f"[bold red]the HLS kernel[/]: {total.hls_mismatches:,} outputs differ, or its trips do"
     yield f"wrote {path}"
+
+
+def _count(value: int, *, right: bool) -> str:
+    return f"{value:,}" if right else f"[bold red]{value:,}[/]"

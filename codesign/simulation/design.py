@@ -15,6 +15,7 @@ from codesign.hardware.cycles import utilisation
 from codesign.hardware.images import beat_bits
 from codesign.hardware.timeline import LATENCY, external_memory
 from codesign.simulation.engine import EngineRun, simulate
+from codesign.simulation.hls import design_of, simulate_kernel
 from codesign.simulation.trace import Traced
 
 RESULT = "sim.json"
@@ -33,7 +34,9 @@ class LayerOutcome:
         utilisation: Useful multiply-accumulates ÷ (R·C·L · counted cycles).
         outputs: Results compared.
         mismatches: Of these, how many differ from the integer model's.
-        hls_mismatches, hls_trips: The same of the HLS code, and its loop trips; None: not simulated.
+        hls_mismatches: Of the HLS kernel's results, how many differ from the integer model's.
+        hls_trips: Of the HLS kernel's pipelined loop, as it counted them.
+        hls_predicted_trips: The same of the hardware model.
     """
 
     name: str
@@ -43,8 +46,9 @@ class LayerOutcome:
     utilisation: float
     outputs: int
     mismatches: int
-    hls_mismatches: int | None = None
-    hls_trips: int | None = None
+    hls_mismatches: int
+    hls_trips: int
+    hls_predicted_trips: int
 
 
 @dataclass(frozen=True)
@@ -59,8 +63,10 @@ class TotalOutcome:
         stall_cycles: Cycles that the array waited for weights, activations and room for results.
         mismatches: Results that differ.
         moments_off: Times at which a phase of a matrix began or ended otherwise than predicted.
+        hls_mismatches: The HLS kernel's results that differ.
         macs_per_second: Useful multiply-accumulates per second of simulation.
         seconds: Of simulation, without building.
+        hls_seconds: Of the HLS kernel's C simulation.
     """
 
     predicted_cycles: int
@@ -70,8 +76,10 @@ class TotalOutcome:
     stall_cycles: Mapping[str, int]
     mismatches: int
     moments_off: int
+    hls_mismatches: int
     macs_per_second: float
     seconds: float
+    hls_seconds: float
 
 
 @dataclass(frozen=True)
@@ -105,7 +113,12 @@ class DesignOutcome:
         """No bit and no cycle differs."""
         total = self.total
         exact = total.predicted_cycles == total.counted_cycles == total.clock_cycles
-        return exact and not total.mismatches and not total.moments_off
+        return exact and not total.mismatches and not total.moments_off and self.kernel_right
+
+    @property
+    def kernel_right(self) -> bool:
+        """No bit and no trip of the HLS kernel differs."""
+        return not any(layer.hls_mismatches or layer.hls_trips != layer.hls_predicted_trips for layer in self.layers)
 
 
 def simulate_design(
@@ -118,7 +131,7 @@ def simulate_design(
     waves: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> DesignOutcome:
-    """Run every matrix of a design in the simulated engine and compare bits and cycles.
+    """Run every matrix of a design in the simulated engine and in the HLS kernel, and compare bits and cycles.
 
     Args:
         design: The design folder.
@@ -153,8 +166,12 @@ def simulate_design(
     )
     say(f"building and running {len(layers)} matrices of {tokens} tokens on {accelerator.shape}")
     found, predicted = simulate(run, work, waves=waves), run.predicted()
+    say("the same matrices in the HLS kernel, compiled as C++")
+    kernel = simulate_kernel(design_of(design, board, traced), work)
     outcomes = []
-    for layer, result, want, have in zip(layers, found.results, predicted, found.times, strict=True):
+    for layer, result, want, have, hls in zip(
+        layers, found.results, predicted, found.times, kernel.matrices, strict=True
+    ):
         wanted = traced[layer.key].results
         cycles = have.written - have.begun
         outcomes.append(
@@ -166,6 +183,9 @@ def simulate_design(
                 utilisation(accelerator, layer.nonzero_blocks, tokens, cycles),
                 wanted.size,
                 int((result != wanted).sum()),
+                hls.mismatches,
+                hls.trips,
+                hls.predicted_trips,
             )
         )
     moments = [
@@ -182,8 +202,10 @@ def simulate_design(
         dict(zip(("weights", "activations", "results"), found.stalls, strict=True)),
         sum(outcome.mismatches for outcome in outcomes),
         sum(a != b for a, b in moments),
+        sum(outcome.hls_mismatches for outcome in outcomes),
         macs / found.seconds,
         found.seconds,
+        kernel.seconds,
     )
     memory = None
     if accelerator.axi_ports:

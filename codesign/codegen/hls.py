@@ -1,0 +1,435 @@
+"""The Vitis HLS project of a design: every file of it in memory, from plain sources and templates."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codesign import __version__
+from codesign.boards import Board, DspType
+from codesign.codegen.project import MANIFEST
+from codesign.codegen.rtl import Parameter, ParameterGroup, layer_jobs, parameter_groups
+from codesign.codegen.templates import render
+from codesign.errors import InputError
+from codesign.files import to_json
+from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.hardware.arrays import TABLE_WORDS
+from codesign.hardware.cycles import kernel_trips
+from codesign.hardware.dsp import dsp_packing
+from codesign.hardware.images import STREAMED_INDEX_BITS
+from codesign.hardware.memories import ceil_div
+from codesign.hardware.timeline import INDEX_QUEUE, READ_BEATS
+from codesign.packing.blocks import PackedMatrix
+from codesign.packing.images import ImageSet, Part, image_files
+from codesign.packing.words import Words
+from codesign.shipped import data_folder
+
+FORMAT = "codesign-hls-1"
+TOP = "codesign_engine"
+VITIS = "vitis"
+DRIVERS = "drivers"
+WIDEST_INTEGER = 4096
+"""Bits of the widest ap_uint that Vitis takes (AP_INT_MAX_W)."""
+_FIRST_ARGUMENT = 0x10  # behind the control and interrupt registers of a Vitis kernel
+
+
+class Interface(StrEnum):
+    """How activations and results reach the kernel."""
+
+    M_AXI = "m_axi"
+    AXIS = "axis"
+
+
+@dataclass(frozen=True)
+class VectorRun:
+    """One call of the kernel in the testbench.
+
+    Attributes:
+        first: Number of its first matrix.
+        tokens: Of each matrix.
+        activations: The beats of each matrix's activations.
+        results: Features × tokens of what each must give, int8.
+    """
+
+    first: int
+    tokens: int
+    activations: Sequence[Words]
+    results: Sequence[NDArray[np.int8]]
+
+
+@dataclass(frozen=True)
+class HlsDesign:
+    """What a project is generated from.
+
+    Attributes:
+        title: What headers call the design.
+        board: The board.
+        accelerator: The array.
+        images: Of all matrices.
+        packed: Every matrix, in the order of the images.
+        runs: What the testbench runs.
+    """
+
+    title: str
+    board: Board
+    accelerator: Accelerator
+    images: ImageSet
+    packed: Sequence[PackedMatrix]
+    runs: Sequence[VectorRun]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument of the kernel.
+
+    Attributes:
+        name: In the source.
+        type: In C++; a reference for streams.
+        meaning: What it is.
+        value: What the testbench passes.
+        offset: Of its register from the base of the control interface; None where it has none.
+        bytes: Of the register: 8 for an address, 4 for a number.
+        pragmas: Of its interface.
+    """
+
+    name: str
+    type: str
+    meaning: str
+    value: str
+    offset: int | None
+    bytes: int
+    pragmas: tuple[str, ...]
+
+    @property
+    def declaration(self) -> str:
+        """Type and name."""
+        return f"{self.type} {self.name}"
+
+
+def hls_files(
+    design: HlsDesign, interface: Interface = Interface.M_AXI, command: Sequence[str] = (), seed: int = 0
+) -> dict[str, bytes]:
+    """Every file of the project by its path, the manifest last.
+
+    Args:
+        design: What it is generated from.
+        interface: Of activations and results.
+        command: As given on the command line, for the manifest.
+        seed: For the manifest.
+
+    Raises:
+        InputError: The board's DSPs cannot take the products that the design packs into one, or an integer would be
+            wider than Vitis takes.
+    """
+    values = _values(design, interface)
+    files = {}
+    root = data_folder("hls_templates")
+    for folder in (VITIS, DRIVERS):
+        for path in sorted((root / folder).rglob("*")):
+            name = path.relative_to(root / folder).as_posix()
+            target = name.removesuffix(".j2") if folder == VITIS else f"{DRIVERS}/{name.removesuffix('.j2')}"
+            if not path.is_file() or not _wanted(target, values):
+                continue
+            text = render(f"{folder}/{name}", **values) if name.endswith(".j2") else path.read_text(encoding="utf-8")
+            files[target] = text.encode()
+    images, _ = image_files(design.images)
+    files |= {f"weights/{name}": data for name, data in images.items()}
+    files |= vector_files(design)
+    files[MANIFEST] = to_json(_manifest(design, interface, command, seed, files)).encode()
+    return files
+
+
+_DSP_OF_FAMILY = {"xc7": DspType.DSP48E1, "xczu": DspType.DSP48E2, "xck": DspType.DSP48E2, "xcu": DspType.DSP48E2}
+"""DSPs by how a part's name begins."""
+
+
+def check_board(name: str, part: str, board: Board) -> None:
+    """Whether a board is the one that a design was made for.
+
+    Args:
+        name: The design's board.
+        part: Its part.
+        board: What is given.
+
+    Raises:
+        InputError: It is another board, has another part, or not the DSPs that this part has.
+    """
+    dsp_type = next((dsp for begin, dsp in _DSP_OF_FAMILY.items() if part.startswith(begin)), board.device.dsp_type)
+    if board.device.dsp_type is not dsp_type:
+        raise InputError(
+            f"the design is for {name}, whose {part} has other DSPs than {board.name}",
+            field="device.dsp_type",
+            value=board.device.dsp_type.value,
+            accepted=dsp_type.value,
+        )
+    if board.name != name:
+        raise InputError("the design is for another board", field="--board", value=board.name, accepted=name)
+    if board.part != part:
+        raise InputError("the design is for another part", field="part", value=board.part, accepted=part)
+
+
+def _wanted(target: str, values: Mapping[str, Any]) -> bool:
+    """Whether a design has this file."""
+    alveo, streams = values["flow_target"] == "vitis", values["interface"] == Interface.AXIS
+    special = {
+        "link.cfg": alveo,
+        # A host reaches streams of an Alveo kernel through other kernels only.
+        "drivers/engine_xrt.cpp": alveo and not streams,
+        "drivers/engine_pynq.py": not alveo,
+        "src/stream_beat.hpp": streams,
+    }
+    return bool(special.get(target, True))
+
+
+def vector_files(design: HlsDesign) -> dict[str, bytes]:
+    """What the testbench reads: runs, beats of activations, results."""
+    files, lines = {}, []
+    for number, run in enumerate(design.runs):
+        packed = design.packed[run.first : run.first + len(run.activations)]
+        trips = [kernel_trips(design.accelerator, m.row_blocks.tolist(), run.tokens) for m in packed]
+        lines.append(" ".join(map(str, (run.first, len(packed), run.tokens, *trips))))
+        files[f"vectors/run{number}.activations.bin"] = b"".join(beats.tobytes() for beats in run.activations)
+        files[f"vectors/run{number}.results.bin"] = b"".join(y.astype(np.int8).tobytes() for y in run.results)
+    return {"vectors/runs.txt": ("\n".join(lines) + "\n").encode(), **files}
+
+
+def _values(design: HlsDesign, interface: Interface) -> dict[str, Any]:
+    """Every name that the templates use."""
+    a, board, images = design.accelerator, design.board, design.images
+    dsp_packing(board.device.dsp_type, a.weight_bits, a.dsp_packing)  # refuses what does not fit
+    rtl = {p.name: p for group in parameter_groups(a, board.device.dsp_type, images) for p in group.items}
+    p = {name: item.value for name, item in rtl.items()}
+    channel_bits = a.rows // a.requant_interval * p["CHANNEL_BITS"]
+    for field, bits in (("weight_port_bits", a.weight_port_bits), ("rows / requant_interval", channel_bits)):
+        if bits > WIDEST_INTEGER:
+            raise InputError(
+                "needs words wider than Vitis takes", field=f"accelerator.{field}", value=bits,
+                accepted=f"{WIDEST_INTEGER} bits or fewer",
+            )  # fmt: skip
+    jobs = list(_jobs(design))
+    own = _own_parameters(design, p, jobs)
+    p |= {item.name: item.value for item in own}
+    external, uram_words = bool(p["EXTERNAL"]), p["URAM_WORDS"]
+    ports = p["PORTS"]
+    groups = p["GROUPS"]
+    depths = {
+        "activation_depth": sum(job["columns"] for job in jobs) * groups * p["ACTIVATION_BEATS"],
+        "result_depth": sum(job["rows"] for job in jobs) * groups * a.requant_interval * p["RESULT_BEATS"],
+        "weight_depth": uram_words * p["PORT_BEATS"],
+        "external_depth": len(images.contents["ddr"][2]) if external else 0,
+    }
+    found = list(_arguments(interface, p, depths))
+    widest = max(a.weight_port_bits, channel_bits, ports * a.axi_port_bits, p["STREAM_BITS"] * p["PORT_BEATS"], 1024)
+    return {
+        "version": __version__,
+        "title": design.title,
+        "board": board,
+        "top": TOP,
+        "dsp": board.device.dsp_type.value,
+        "flow_target": board.vitis.flow_target,
+        "platform": board.vitis.platform,
+        "clock_ns": f"{1000 / a.clock_mhz:.3f}",
+        "clock_mhz": f"{a.clock_mhz:g}",
+        "clock_hz": round(a.clock_mhz * 1e6),
+        "python": sys.executable,
+        "interface": interface,
+        "parameters": _groups(rtl, own),
+        "p": p,
+        "jobs": jobs,
+        "widest": 1 << (widest - 1).bit_length(),
+        "roms": list(_roms(images, p)),
+        "external": external,
+        "ports": ports,
+        "uram_words": uram_words,
+        "activation_memory": a.activation_memory.value,
+        "read_beats": READ_BEATS,
+        "index_queue": INDEX_QUEUE,
+        "word_queue": 2 * p["FETCH_WORDS"],
+        "arguments": found,
+        "width": max(len(argument.name) for argument in found),
+        "activation_type": "const beat_t*" if interface is Interface.M_AXI else "hls::stream<stream_beat_t>&",
+        "result_type": "beat_t*" if interface is Interface.M_AXI else "hls::stream<stream_beat_t>&",
+        **depths,
+    }
+
+
+_GROUPS = {
+    "The array.": ("R", "C", "L", "Q", "WEIGHT_BITS"),
+    "Products in one DSP.": (
+        *("PACKING", "ROWS_PER_DSP", "LANES_PER_DSP", "DSP_LANES", "WIDE_BITS", "FIELD_SHIFT", "WEIGHT_SHIFT"),
+        "CHAIN",
+    ),
+    "Tokens.": ("MAX_TOKENS", "GROUPS"),
+    "Weights.": (
+        *("PORT_BITS", "FETCH_WORDS", "WEIGHTS_PER_WORD", "WORD_PIECES", "BRAM_WORDS", "URAM_WORDS", "URAM_DEPTH"),
+        *("PORT_BEATS", "MOST_WORDS"),
+    ),
+    "Index and channel constants.": (
+        *("COLUMN_BITS", "MOST_ENTRIES", "CHANNEL_BITS", "CHANNEL_BIAS", "CHANNEL_MULTIPLIER", "CHANNEL_SHIFT"),
+        *("CHANNEL_TABLE", "CHANNEL_PIECES", "TABLES", "TABLE_WORDS"),
+    ),
+    "Buffers.": (
+        *("STREAM_BITS", "BEAT_VALUES", "COLUMNS", "ACTIVATION_BEATS", "ACTIVATION_WORDS", "RESULT_BEATS"),
+        "MATRIX_RESULTS",
+    ),
+    "External memory.": (
+        *("EXTERNAL", "PORTS", "AXI_BITS", "WORD_BEATS", "STREAMED_INDEX_BITS", "INDEX_BEATS", "CHANNEL_BEATS"),
+        "CHANNEL_BUFFER",
+    ),
+    "Runs.": ("LAYERS", "MOST_TRIPS"),
+}
+"""What the kernel needs; most of it is the engine's in SystemVerilog too, and defined there."""
+
+
+def _groups(rtl: Mapping[str, Parameter], own: Sequence[Parameter]) -> list[ParameterGroup]:
+    known = dict(rtl) | {item.name: item for item in own}
+    return [ParameterGroup(title, tuple(known[name] for name in names)) for title, names in _GROUPS.items()]
+
+
+def _own_parameters(design: HlsDesign, p: Mapping[str, int], jobs: Sequence[Mapping[str, Any]]) -> list[Parameter]:
+    """Parameters that only the kernel has."""
+    a = design.accelerator
+    streamed = [job for job in jobs if job["memory"] == WeightMemory.DDR.name]
+    trips = max(kernel_trips(a, m.row_blocks.tolist(), a.max_tokens) for m in design.packed)
+    most_blocks = max(job["nonzero_blocks"] for job in jobs)
+    return [
+        Parameter("WEIGHTS_PER_WORD", a.weight_port_bits // a.weight_bits, "weights of a word"),
+        Parameter("WORD_PIECES", ceil_div(a.weight_port_bits, 64), "pieces of 64 bits of a word"),
+        Parameter("URAM_DEPTH", max(p["URAM_WORDS"], 1), "of the array that stands for it"),
+        Parameter("MOST_WORDS", max(most_blocks * p["FETCH_WORDS"], 1), "words of a matrix, the most"),
+        Parameter("MOST_ENTRIES", max(job["entries"] for job in jobs), "entries of a matrix, the most"),
+        Parameter(
+            "CHANNEL_PIECES",
+            ceil_div(a.rows // a.requant_interval * p["CHANNEL_BITS"], 64),
+            "pieces of 64 bits of a word of R / Q channels",
+        ),
+        Parameter("TABLE_WORDS", TABLE_WORDS, "entries of a matrix's tables"),
+        Parameter("BEAT_VALUES", p["STREAM_BITS"] // 8, "activations or results of a beat"),
+        Parameter("ACTIVATION_WORDS", p["COLUMNS"] * p["GROUPS"], "words of a matrix's activations, the most"),
+        Parameter(
+            "MATRIX_RESULTS",
+            max(job["rows"] for job in jobs) * p["GROUPS"] * a.requant_interval,
+            "words of a matrix's results, the most",
+        ),
+        Parameter("STREAMED_INDEX_BITS", STREAMED_INDEX_BITS, "of an index entry there"),
+        Parameter(
+            "INDEX_BEATS", max((job["index_beats"] for job in streamed), default=1), "of a matrix's index, the most"
+        ),
+        Parameter("MOST_TRIPS", trips, "trips of the core's loop for a matrix, the most"),
+    ]
+
+
+def _jobs(design: HlsDesign) -> Iterator[dict[str, Any]]:
+    """The rows of the layer table: as in SystemVerilog, and where activations and results begin."""
+    columns = rows = 0
+    for job in layer_jobs(design.accelerator, design.images):
+        own_rows = ceil_div(job["out_features"], design.accelerator.rows)
+        yield job | {"rows": own_rows, "columns_before": columns, "rows_before": rows}
+        columns += job["columns"]
+        rows += own_rows
+
+
+def _roms(images: ImageSet, p: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+    """The on-chip memories that a bitstream fills."""
+    pieces = {"weights_bram": p["WORD_PIECES"], "index": 1, "channels": p["CHANNEL_PIECES"], "tables": 1}
+    for name, count in pieces.items():
+        _, bits, words = images.contents.get(name, (None, 8, ()))
+        yield {"name": name, "words": len(words), "bytes": ceil_div(bits, 8), "pieces": count}
+
+
+def _arguments(interface: Interface, p: Mapping[str, int], depths: Mapping[str, int]) -> Iterator[Argument]:
+    """The kernel's arguments, with registers at fixed places."""
+    at = _FIRST_ARGUMENT
+
+    def place(size: int) -> int:
+        nonlocal at
+        found, at = at, at + (12 if size == 8 else 8)
+        return found
+
+    def memory(name: str, kind: str, bits: int, depth: int, meaning: str, value: str) -> Argument:
+        offset = place(8)
+        # As long as the standard allows: 256 beats, and never across 4 KiB.
+        burst = min(256, 4096 * 8 // bits)
+        direction = "write" if name == "results" else "read"
+        return Argument(
+            name,
+            f"{'const ' if direction == 'read' else ''}engine::{kind}",
+            meaning,
+            value,
+            offset,
+            8,
+            (
+                f"mode=m_axi port={name} bundle={name} offset=slave depth={depth}"
+                f"\n                max_{direction}_burst_length={burst} num_{direction}_outstanding=16",
+                f"mode=s_axilite port={name} bundle=control offset=0x{offset:02x}",
+            ),
+        )
+
+    def number(name: str, meaning: str) -> Argument:
+        offset = place(4)
+        pragma = f"mode=s_axilite port={name} bundle=control offset=0x{offset:02x}"
+        return Argument(name, "int", meaning, name, offset, 4, (pragma,))
+
+    bits = p["STREAM_BITS"]
+    if interface is Interface.M_AXI:
+        yield memory(
+            *("activations", "beat_t*", bits, depths["activation_depth"]),
+            *("beats of all matrices' activations, one matrix after another", "buffers.activations.data()"),
+        )
+        yield memory(
+            *("results", "beat_t*", bits, depths["result_depth"]),
+            *("beats of their results", "buffers.results.data()"),
+        )
+        if p["URAM_WORDS"]:
+            yield memory(
+                *("weights", "beat_t*", bits, depths["weight_depth"]),
+                *("with `load`: beats of the words for URAM", "buffers.weights.data()"),
+            )
+    else:
+        stream = "hls::stream<engine::stream_beat_t>&"
+        for name, meaning, value in (
+            ("activations", "beats of all matrices' activations; with `load`, of the words for URAM", "in"),
+            ("results", "beats of their results, the last of each matrix marked", "out"),
+        ):
+            yield Argument(name, stream, meaning, value, None, 0, (f"mode=axis port={name}",))
+    if p["EXTERNAL"]:
+        for port in range(p["PORTS"]):
+            yield memory(
+                *(f"external_{port}", "external_t*", p["AXI_BITS"], depths["external_depth"]),
+                *(f"external memory: part {port} of every beat of ddr.bin", f"external_{port}.data()"),
+            )
+    yield number("load", "1: fill URAM with weights; 0: run")
+    yield number("first", "number of the first matrix")
+    yield number("layers", "how many matrices, one after another")
+    yield number("tokens", "tokens of every matrix")
+
+
+def _manifest(
+    design: HlsDesign, interface: Interface, command: Sequence[str], seed: int, files: Mapping[str, bytes]
+) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "versions": {"codesign": __version__, "python": platform.python_version(), "numpy": np.__version__},
+        "command": list(command),
+        "seed": seed,
+        "design": design.title,
+        "board": design.board.name,
+        "part": design.board.part,
+        "interface": interface.value,
+        "top": TOP,
+        "weights": {
+            part.value: sum(m.parts[part].words for m in design.images.matrices if part in m.parts) for part in Part
+        },
+        "files": {
+            name: {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for name, data in sorted(files.items())
+        },
+    }

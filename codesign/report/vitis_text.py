@@ -1,0 +1,56 @@
+"""Vitis's own figures beside the hardware model's, on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from codesign.design.document import DesignDocument
+from codesign.report.vitis import Latency, VitisReport
+
+_NAMES = {"lut": "LUT", "ff": "FF", "bram18": "BRAM18", "uram": "URAM", "dsp": "DSP"}
+
+
+def vitis_text(document: DesignDocument, report: VitisReport) -> Iterator[RenderableType]:
+    """Resources, clock and cycles side by side, then the loops."""
+    yield f"{document.model} on {document.board}: {report.top}, Vitis {report.version or 'of unknown version'}"
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    for title in ("model", "Vitis", "Vitis ÷ model"):
+        table.add_column(title, justify="right")
+    model = document.predicted.resources
+    for field, name in _NAMES.items():
+        ours, theirs = getattr(model, field), getattr(report.resources, field)
+        table.add_row(name, f"{ours:,}", f"{theirs:,}", f"{theirs / ours:.2f}" if ours else "")
+    period = 1000 / document.accelerator.clock_mhz
+    estimated = report.estimated_ns
+    table.add_row(
+        "clock period, ns",
+        f"{period:.3f}",
+        "?" if estimated is None else f"{estimated:.3f}",
+        "" if estimated is None else f"{estimated / period:.2f}",
+    )
+    cycles = sum(layer.predicted_cycles for layer in document.layers)
+    found = [("cycles, all matrices (csynth)", report.latency)]
+    if report.simulated is not None:
+        found.append(("cycles, what was co-simulated", report.simulated))
+    for title, latency in found:
+        table.add_row(title, f"{cycles:,}", _span(latency), "")
+    yield table
+    yield "[dim]model: this project's predictions; Vitis: its reports' figures, before place and route[/]"
+    slow = [loop for loop in report.loops if loop.interval is not None and loop.interval > 1]
+    yield f"{len(report.loops)} pipelined loops, {len(report.loops) - len(slow)} with an initiation interval of 1"
+    for loop in slow:
+        yield f"[bold red]{loop.module}, {loop.name}[/]: an interval of {loop.interval}; the model counts on 1"
+    for path in report.files:
+        yield f"[dim]read {path}[/]"
+
+
+def _span(latency: Latency) -> str:
+    known = [value for value in (latency.best, latency.average, latency.worst) if value is not None]
+    if not known:
+        return "? (depends on data)"
+    low, high = min(known), max(known)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"

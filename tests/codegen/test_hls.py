@@ -1,0 +1,528 @@
+"""The generated Vitis project: its files, its drivers, how it is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codesign.boards import DspType, load_board
+from codesign.codegen.hls import HlsDesign, Interface, check_board, hls_files
+from codesign.codegen.project import write_project
+from codesign.errors import InputError
+from codesign.hardware.accelerator import WeightMemory
+from codesign.simulation.hls import design_of_runs
+from codesign.simulation.random_designs import SMALL_ARRAY as ARRAY
+from codesign.simulation.random_designs import RandomMatrix, random_run
+from codesign.simulation.words import activation_beats, result_beats, uram_beats
+from tests.conftest import Outcome, changed
+
+Run = Callable[..., Outcome]
+SHAPES = [
+    RandomMatrix(14, 20, 0.6),
+    RandomMatrix(9, 30, 0.3, table=True, memory=WeightMemory.URAM),
+    RandomMatrix(11, 9, 0.7, memory=WeightMemory.DDR),
+]
+
+
+def everywhere(board: str = "zcu104", ports: int = 2) -> HlsDesign:
+    """A design with weights in all three memories."""
+    array = replace(ARRAY, axi_ports=ports, weight_port_bits=128)
+    return design_of_runs(load_board(board), [random_run(array, SHAPES, 10, 2)], f"random on {board}")
+
+
+@pytest.mark.parametrize("interface", Interface)
+@pytest.mark.parametrize("board", ["zcu104", "u50", "pynq-z2"])
+def test_every_file_of_a_project(board: str, interface: Interface) -> None:
+    files = hls_files(everywhere(board), interface, ["codesign", "gen-hls", "x"])
+    assert files == hls_files(everywhere(board), interface, ["codesign", "gen-hls", "x"])
+    manifest = json.loads(files["manifest.json"])
+    assert set(manifest["files"]) == set(files) - {"manifest.json"}
+    for name, entry in manifest["files"].items():
+        assert entry == {"bytes": len(files[name]), "sha256": hashlib.sha256(files[name]).hexdigest()}
+    assert manifest["command"] == ["codesign", "gen-hls", "x"]
+    assert manifest["versions"]["codesign"]
+    # Sources that editors and compilers can take; weights are images.
+    for name, data in files.items():
+        assert len(data) < 1_000_000 or name.endswith((".bin", ".mem"))
+        if not name.startswith(("weights/", "vectors/")):
+            text = data.decode()
+            assert text.endswith("\n")
+            assert not re.search(r"\{[{%]|[ \t]+$", text, flags=re.M), name
+            assert max(map(len, text.splitlines())) <= 120
+    alveo = board == "u50"
+    assert ("link.cfg" in files) == alveo
+    assert ("drivers/engine_xrt.cpp" in files) == (alveo and interface is Interface.M_AXI)
+    assert ("drivers/engine_pynq.py" in files) == (not alveo)
+    assert load_board(board).part in files["hls_config.cfg"].decode()
+
+
+@pytest.mark.parametrize("interface", Interface)
+def test_the_kernel_keeps_to_what_every_hls_compiler_takes(interface: Interface) -> None:
+    files = hls_files(everywhere(), interface)
+    for name, data in files.items():
+        if name.startswith("src/"):
+            code = re.sub(r"//.*|constexpr const char\*[^;]*;|\"[^\"]*\"", "", data.decode())
+            assert not re.search(
+                r"\b(float|double|new|delete|malloc|free|virtual|throw|try|catch|while|goto|std::(?!u?int\d+_t))\b",
+                code,
+            ), name
+            # Every pragma stands behind the one header.
+            assert name == "src/pragmas.hpp" or not re.search(r"#pragma (?!once|GCC)|_Pragma", code), name
+            # The bound of every loop is a constant of the design.
+            for bound in re.findall(r"for \((?:int \w+ = \w+)?;([^;]*);", code):
+                assert re.search(r"\b([A-Z][A-Z_]*|first \+ CHAIN|\d+)\b", bound), (name, bound)
+
+
+def pragmas(code: str) -> list[dict[str, str]]:
+    found = re.findall(r"HLS_INTERFACE\((.*?)\)\n", code, flags=re.S)
+    return [dict(field.split("=") for field in text.split()) for text in found]
+
+
+@pytest.mark.parametrize("interface", Interface)
+def test_every_port_has_its_interface_and_register(interface: Interface) -> None:
+    design = everywhere()
+    files = hls_files(design, interface)
+    code = files["src/engine.cpp"].decode()
+    names = re.findall(r"^    [\w:<> ]+[*&]? (\w+)[,)]", code[code.index("void codesign_engine(") :], flags=re.M)
+    ports = pragmas(code)
+    memories = {p["port"]: p for p in ports if p["mode"] == "m_axi"}
+    streams = {p["port"] for p in ports if p["mode"] == "axis"}
+    registers = {p["port"]: int(p["offset"], 16) for p in ports if p["mode"] == "s_axilite" and p["port"] != "return"}
+    wanted = {"activations", "results", "weights"} if interface is Interface.M_AXI else set()
+    assert set(memories) == wanted | {"external_0", "external_1"}
+    assert streams == ({"activations", "results"} if interface is Interface.AXIS else set())
+    assert set(names) == set(registers) | streams
+    assert {p["port"] for p in ports} == {*names, "return"}
+    # A bundle each, a depth that covers what the testbench has, registers that do not overlap.
+    assert len({p["bundle"] for p in memories.values()}) == len(memories)
+    taken = sorted((at, at + (12 if name in memories else 4)) for name, at in registers.items())
+    assert taken[0][0] == 0x10
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(taken))
+    depths = {name: int(p["depth"]) for name, p in memories.items()}
+    if wanted:
+        a, run = design.accelerator, design.runs[0]
+        full = [np.zeros((m.in_features, a.max_tokens), np.int8) for m in design.packed]
+        assert depths["activations"] == sum(len(activation_beats(a, x)) for x in full)
+        assert depths["activations"] >= sum(map(len, run.activations))
+        full = [np.zeros((m.out_features, a.max_tokens), np.int8) for m in design.packed]
+        assert depths["results"] == sum(len(result_beats(a, y)) for y in full)
+        assert depths["weights"] == len(uram_beats(a, design.images))
+    assert depths["external_0"] == depths["external_1"] == len(design.images.contents["ddr"][2])
+    for p in memories.values():
+        length = int(p.get("max_read_burst_length") or p["max_write_burst_length"])
+        assert length <= 256
+        assert length * 64 // 8 <= 4096
+    readme = files["README.md"].decode()
+    assert all(f"| 0x{at:02x} | `{name}`" in readme for name, at in registers.items())
+
+
+def test_pragmas_of_vitis_and_of_bambu(tmp_path: Path) -> None:
+    """What the preprocessor makes of the header: names of variables are not taken for parts of a pragma."""
+    from codesign.simulation.toolchain import hls_headers
+
+    files = hls_files(everywhere())
+    write_project(tmp_path / "p", files)
+
+    def lines(define: str, source: str) -> list[str]:
+        command = ["g++", "-E", "-std=c++14", define, "-isystem", str(hls_headers()), "-Isrc", source]
+        shown = subprocess.run(command, cwd=tmp_path / "p", capture_output=True, text=True, check=True).stdout
+        return [line.strip() for line in shown.splitlines() if line.strip().startswith("#pragma HLS")]
+
+    vitis = lines("-D__VITIS_HLS__", "src/engine.cpp")
+    kinds = {line.split()[2] for line in vitis}
+    assert kinds == {
+        "pipeline",
+        "inline",
+        "dataflow",
+        "interface",
+        "array_partition",
+        "stream",
+        "bind_storage",
+        "dependence",
+    }
+    assert {line.split()[3] for line in vitis if " stream " in line} == {
+        f"variable={name}"
+        for name in ("index_beats", "channel_beats", "weight_beats", "entries", "words", "constants")
+    }
+    assert {line.rsplit(" ", 1)[1] for line in vitis if " pipeline " in line} == {"II=1"}
+    bambu = lines("-DCODESIGN_HLS_BAMBU", "src/core_top.cpp")
+    assert set(bambu) == {"#pragma HLS unroll"}
+
+
+def test_numbers_too_wide_for_vitis() -> None:
+    wide = replace(ARRAY, rows=96, cols=96, requant_interval=1)
+    design = design_of_runs(load_board("zcu104"), [random_run(wide, [RandomMatrix(96, 96, 1.0)], 3, 1)])
+    with pytest.raises(InputError, match="needs words wider than Vitis takes"):
+        hls_files(design)
+
+
+def test_the_board_is_the_design_s() -> None:
+    zcu104 = load_board("zcu104")
+    check_board("zcu104", zcu104.part, zcu104)
+    with pytest.raises(InputError, match=r"has other DSPs than pynq-z2 \(got 'DSP48E1'\); accepted: DSP48E2"):
+        check_board("zcu104", zcu104.part, load_board("pynq-z2"))
+    with pytest.raises(InputError, match=r"has other DSPs than zcu104 \(got 'DSP48E1'\); accepted: DSP48E2"):
+        check_board("zcu104", zcu104.part, changed("zcu104", device__dsp_type=DspType.DSP48E1))
+    with pytest.raises(InputError, match=r"for another board \(got 'zcu102'\); accepted: zcu104"):
+        check_board("zcu104", zcu104.part, load_board("zcu102"))
+    with pytest.raises(InputError, match="for another part"):
+        check_board("zcu104", zcu104.part, zcu104.model_copy(update={"part": "xczu9eg"}))
+
+
+# ---- Drivers.
+
+
+@pytest.mark.parametrize("interface", Interface)
+def test_the_pynq_driver_lays_out_what_the_kernel_reads(interface: Interface, tmp_path: Path) -> None:
+    design = everywhere()
+    path = tmp_path / "engine_pynq.py"
+    path.write_bytes(hls_files(design, interface)["drivers/engine_pynq.py"])
+    driver = runpy.run_path(str(path))
+    generator = np.random.default_rng(1)
+    for matrix, (n, k) in zip(design.packed, driver["MATRICES"], strict=True):
+        assert (n, k) == (matrix.out_features, matrix.in_features)
+        for tokens in (1, 10, 12):
+            x = generator.integers(-127, 128, (k, tokens)).astype(np.int8)
+            assert driver["to_beats"](x).tobytes() == activation_beats(design.accelerator, x).tobytes()
+            y = generator.integers(-127, 128, (n, tokens)).astype(np.int8)
+            beats = result_beats(design.accelerator, y).reshape(-1)
+            assert len(beats) == driver["result_bytes"](n, tokens)
+            assert np.array_equal(driver["from_beats"](beats, n, tokens), y)
+    ports = pragmas(hls_files(design, interface)["src/engine.cpp"].decode())
+    registers = {p["port"]: int(p["offset"], 16) for p in ports if p["mode"] == "s_axilite" and p["port"] != "return"}
+    assert driver["REGISTERS"] == registers
+
+
+@pytest.mark.parametrize("interface", Interface)
+def test_the_pynq_driver_runs_the_kernel(
+    interface: Interface, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against an overlay in memory, whose kernel knows what it must give."""
+    design = everywhere()
+    files = hls_files(design, interface)
+    write_project(tmp_path / "p", files)
+    (run,) = design.runs
+    buffers: dict[int, np.ndarray] = {}
+    written: list[dict[str, int]] = []
+    state: dict[str, int] = {}
+    answer = np.concatenate([result_beats(design.accelerator, y).reshape(-1) for y in run.results])
+    sent: list[bytes] = []
+
+    class Buffer(np.ndarray):
+        def flush(self) -> None: ...
+        def invalidate(self) -> None: ...
+        def freebuffer(self) -> None: ...
+
+        @property
+        def device_address(self) -> int:
+            return next(at for at, part in buffers.items() if part is self)
+
+    def allocate(size: int, kind: type) -> np.ndarray:
+        made = np.zeros(size, kind).view(Buffer)
+        buffers[(1 << 32) + 4096 * (len(buffers) + 1)] = made
+        return made
+
+    class Kernel:
+        def write(self, at: int, value: int) -> None:
+            if at == 0:
+                written.append(dict(state))
+                if "results" in state and not state["load"]:
+                    sent.append(buffers[state["activations"]].tobytes())
+                    buffers[state["results"]][:] = answer
+            elif at in names:
+                state[names[at]] = value
+            else:
+                state[names[at - 4]] |= value << 32
+
+        def read(self, at: int) -> int:
+            assert at == 0
+            return 2
+
+    class Channel:
+        at = 0
+
+        def transfer(self, buffer: np.ndarray, start: int = 0, nbytes: int = 0) -> None:
+            if nbytes:
+                buffer[start : start + nbytes] = answer[start : start + nbytes]
+            else:
+                sent.append(buffer.tobytes())
+
+        def wait(self) -> None: ...
+
+    class Dma:
+        sendchannel, recvchannel = Channel(), Channel()
+
+    class Overlay:
+        codesign_engine_0, axi_dma_0 = Kernel(), Dma()
+
+        def __init__(self, bitfile: str) -> None:
+            assert bitfile == "x.bit"
+
+    fake = types.ModuleType("pynq")
+    fake.Overlay, fake.allocate = Overlay, allocate  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pynq", fake)
+    driver = runpy.run_path(str(tmp_path / "p" / "drivers" / "engine_pynq.py"))
+    names = {at: name for name, at in driver["REGISTERS"].items()}
+    overlay = driver["Engine"]("x.bit", weights=tmp_path / "p" / "weights")
+    x = np.random.default_rng(0).integers(-127, 128, (20, 10)).astype(np.int8)
+    given = [np.zeros((m.in_features, 10), np.int8) for m in design.packed]
+    given[0] = x
+    found = overlay.run(0, given)
+    assert [m.tolist() for m in found] == [y.tolist() for y in run.results]
+    assert sent[-1] == b"".join(activation_beats(design.accelerator, part).tobytes() for part in given)
+    assert [w["load"] for w in written] == [1, 0]
+    assert (written[-1]["first"], written[-1]["layers"], written[-1]["tokens"]) == (0, 3, 10)
+    # Each port has its half of every beat.
+    whole = np.frombuffer(files["weights/ddr.bin"], np.uint8).reshape(-1, 2, 8)
+    for port in range(2):
+        assert np.array_equal(buffers[written[-1][f"external_{port}"]], whole[:, port].reshape(-1))
+    with pytest.raises(ValueError, match="1 to 12"):
+        overlay.run(0, [np.zeros((20, 13), np.int8)])
+    with pytest.raises(ValueError, match="have \\[20\\] input features"):
+        overlay.run(0, [np.zeros((21, 3), np.int8)])
+
+
+XRT = """#pragma once
+#include <cstddef>
+#include <string>
+enum xclBOSyncDirection { XCL_BO_SYNC_BO_TO_DEVICE, XCL_BO_SYNC_BO_FROM_DEVICE };
+namespace xrt {
+struct uuid {};
+struct device { explicit device(unsigned); uuid load_xclbin(const std::string&); };
+struct run { int wait() const; };
+struct kernel;
+struct bo {
+  bo(const device&, std::size_t, int);
+  void write(const void*);
+  void read(void*);
+  void sync(xclBOSyncDirection);
+};
+struct kernel {
+  kernel(const device&, const uuid&, const std::string&);
+  int group_id(int) const;
+  template <typename... Arguments> run operator()(Arguments&&...) { return run(); }
+};
+}
+"""
+
+
+def test_the_xrt_driver_compiles_and_names_the_arguments_in_order(tmp_path: Path) -> None:
+    """Against declarations as XRT's native API documents them."""
+    files = hls_files(everywhere("u50"))
+    (tmp_path / "xrt").mkdir()
+    for name in ("bo", "device", "kernel"):
+        (tmp_path / "xrt" / f"xrt_{name}.h").write_text(XRT)
+    (tmp_path / "host.cpp").write_bytes(files["drivers/engine_xrt.cpp"])
+    command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I.", "host.cpp"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    code = files["drivers/engine_xrt.cpp"].decode()
+    order = ["activations", "results", "weights", "external_0", "external_1"]
+    assert f"kernel({', '.join(order)}, 1, 0, 0, 0).wait()" in code
+    assert f"kernel({', '.join(order)}, 0, first, layers, tokens).wait()" in code
+    for number, name in enumerate(order):
+        assert re.search(rf"{name} ?(=|\().*\b(kernel, {number}\)|group_id\({number}\))", code)
+    link = files["link.cfg"].decode()
+    assert "nk=codesign_engine:1:codesign_engine_1" in link
+    assert all(f"sp=codesign_engine_1.{name}:HBM[{n}]" in link for n, name in enumerate(order))
+
+
+# ---- Vitis.
+
+
+@pytest.mark.skipif(shutil.which("tclsh") is None, reason="no Tcl here")
+@pytest.mark.parametrize("steps", ["csynth", "cosim", "package", None])
+def test_the_tcl_script_asks_vitis_for_the_steps(steps: str | None, tmp_path: Path) -> None:
+    write_project(tmp_path / "p", hls_files(everywhere()))
+    commands = (
+        "open_project set_top add_files open_solution set_part create_clock set_clock_uncertainty csim_design"
+        " csynth_design cosim_design export_design"
+    )
+    fake = f'foreach name {{{commands}}} {{ proc $name args "puts \\"$name \\$args\\"" }}\nsource p/run_hls.tcl\n'
+    (tmp_path / "fake.tcl").write_text(fake)
+    environment = {"PATH": "/usr/bin:/bin"} | ({"CODESIGN_STEPS": steps} if steps else {})
+    command = ["tclsh", "fake.tcl"]
+    shown = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
+    called = [line.split()[0] for line in shown.splitlines()]
+    assert "set_part xczu7ev-ffvc1156-2-e" in shown
+    assert "create_clock -period 5.000 -name default" in shown
+    run = [name for name in called if name.endswith("_design")]
+    assert (
+        run
+        == {
+            "csynth": ["csynth_design"],
+            "cosim": ["csynth_design", "cosim_design"],
+            "package": ["csynth_design", "export_design"],
+            None: ["csim_design", "csynth_design", "cosim_design", "export_design"],
+        }[steps]
+    )
+    for path in re.findall(r"add_files (?:-tb )?(\S+)", shown):
+        assert Path(path).exists()
+
+
+def test_make_uses_the_vitis_that_is_there(tmp_path: Path) -> None:
+    write_project(tmp_path / "p", hls_files(everywhere()))
+
+    def make(target: str, *tools: str) -> subprocess.CompletedProcess[str]:
+        folder = tmp_path / "-".join(("bin", *tools))
+        folder.mkdir(exist_ok=True)
+        for tool in tools:
+            (folder / tool).write_text(f'#!/bin/sh\necho {tool} "$@" steps=$CODESIGN_STEPS\n')
+            (folder / tool).chmod(0o755)
+        environment = {"PATH": f"{folder}:/usr/bin:/bin"}
+        command = ["make", "-s", "-C", str(tmp_path / "p"), target]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    new = make("csynth", "v++", "vitis-run")
+    assert new.stdout.strip() == "v++ -c --mode hls --config hls_config.cfg --work_dir work steps="
+    new = make("cosim", "v++", "vitis-run")
+    assert new.stdout.splitlines()[1].startswith(
+        "vitis-run --mode hls --config hls_config.cfg --work_dir work --cosim"
+    )
+    old = make("package", "vitis_hls")
+    assert old.stdout.strip() == "vitis_hls -f run_hls.tcl steps=package"
+    none = make("csynth")
+    assert none.returncode != 0
+    assert none.stderr.splitlines()[0].startswith("no Vitis on the PATH")
+    config = (tmp_path / "p" / "hls_config.cfg").read_text()
+    assert re.search(r"^part=.*\n\n\[hls\]\n", config, flags=re.M)
+    for path in re.findall(r"^(?:syn|tb)\.file=(.*)$", config, flags=re.M):
+        assert (tmp_path / "p" / path).exists()
+
+
+# ---- Writing.
+
+
+def test_writing_over_what_somebody_else_wrote(tmp_path: Path) -> None:
+    folder = tmp_path / "p"
+
+    def plan(**content: str) -> dict[str, bytes]:
+        files = {name.replace("__", "/"): text.encode() for name, text in content.items()}
+        listed = {name: {"sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
+        return files | {"manifest.json": json.dumps({"files": listed}).encode()}
+
+    folder.mkdir()
+    write_project(folder, plan(a="1", src__b="2"))  # an empty folder is none
+    with pytest.raises(InputError, match="the folder is there already; accepted: another one, or --force"):
+        write_project(folder, plan(a="3"))
+    (folder / "mine").write_text("m")
+    write_project(folder, plan(a="3", c="4"), force=True)
+    # What is no longer part of it is gone, what is not the project's stays.
+    found = {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*") if p.is_file()}
+    found.pop("manifest.json")
+    assert found == {"a": "3", "c": "4", "mine": "m"}
+    # Changed by hand: neither overwritten nor deleted.
+    (folder / "a").write_text("by hand")
+    with pytest.raises(InputError, match=r"a: in the way, and not as codesign wrote it"):
+        write_project(folder, plan(a="5", c="6"), force=True)
+    assert (folder / "c").read_text() == "4"
+    write_project(folder, plan(c="6"), force=True)
+    assert (folder / "a").read_text() == "by hand"
+    with pytest.raises(InputError, match="mine: in the way"):
+        write_project(folder, plan(mine="x"), force=True)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.tex").write_text("t")
+    with pytest.raises(InputError, match=r"no project of codesign: there is no manifest\.json"):
+        write_project(other, plan(a="1"), force=True)
+    with pytest.raises(InputError, match="this is a file"):
+        write_project(other / "thesis.tex", plan(a="1"), force=True)
+    # Names in a manifest reach nothing outside.
+    (tmp_path / "victim").write_text("v")
+    (folder / "manifest.json").write_text(
+        json.dumps({"files": {"../victim": {"sha256": hashlib.sha256(b"v").hexdigest()}}})
+    )
+    write_project(folder, plan(d="1"), force=True)
+    assert (tmp_path / "victim").read_text() == "v"
+
+
+# ---- The command.
+
+
+def test_the_command_from_design_to_c_simulation(
+    codesign: Run, quantised: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = codesign("gen-hls", "-o", "out")
+    assert told.code == 2
+    assert "build: no design folder here" in told.err
+    for name in ("old", "new"):
+        shutil.copytree(quantised("bert"), tmp_path / "build" / name / "design")
+    (tmp_path / "build" / "new" / "design" / "design.yaml").touch()
+    told = codesign("gen-hls", "-o", "out")
+    assert told.code == 0, told.err
+    assert "No design given: build/new/design is the newest." in told.out
+    assert re.search(r"wrote out: \d+ files", told.out)
+    made = subprocess.run(["make", "-C", "out", "csim", "CXXFLAGS=-O1"], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    assert "every output bit is the integer model's, every trip the hardware model's" in made.stdout
+    # Again: the same bytes, and only with --force into the same folder.
+    told = codesign("gen-hls", "build/new/design", "-o", "again")
+    assert told.code == 0
+    files = {
+        p.relative_to("out"): p.read_bytes() for p in Path("out").rglob("*") if p.is_file() and "build" not in p.parts
+    }
+    assert files == {p.relative_to("again"): p.read_bytes() for p in Path("again").rglob("*") if p.is_file()}
+    told = codesign("gen-hls", "build/new/design", "-o", "out")
+    assert (told.code, told.err) == (
+        2,
+        "codesign: out: the folder is there already; accepted: another one, or --force\n",
+    )
+    told = codesign("gen-hls", "build/new/design", "-o", "out", "--force", "--interface", "axis")
+    assert told.code == 0, told.err
+    assert "mode=axis" in Path("out/src/engine.cpp").read_text()
+    assert Path("out/build/csim").is_file()  # not what gen-hls wrote
+
+
+def test_bad_input_is_one_line(codesign: Run, quantised: Callable[[str], Path], tmp_path: Path) -> None:
+    design = quantised("bert")
+
+    def refused(*arguments: object) -> str:
+        told = codesign("gen-hls", *arguments, "-o", tmp_path / "out")
+        assert told.code == 2
+        assert not (tmp_path / "out").exists()
+        (line,) = told.err.splitlines()
+        return line
+
+    assert "none: no such folder; accepted: a design folder" in refused(tmp_path / "none")
+    assert "no design.yaml here" in refused(tmp_path)
+    assert "--interface: not accepted (got 'axi'); accepted: m_axi, axis" in refused(design, "--interface", "axi")
+    assert "has other DSPs than pynq-z2" in refused(design, "--board", "pynq-z2")
+    assert "the design is for another board (got 'u50')" in refused(design, "--board", "u50")
+    for damage, message in (
+        (
+            lambda folder: (folder / "weights.safetensors").write_bytes(b"x"),
+            "weights.safetensors: truncated or changed",
+        ),
+        (
+            lambda folder: (folder / "images" / "index.bin").unlink(),
+            "index.bin: images.index: the manifest names this file",
+        ),
+        (
+            lambda folder: (folder / "images" / "index.bin").write_bytes(b"x"),
+            "index.bin: images.index: truncated or overlong",
+        ),
+        (
+            lambda folder: (folder / "design.yaml").write_text(
+                (folder / "design.yaml").read_text().replace("codesign-design-1", "codesign-design-0")
+            ),
+            "a design of another format version (got 'codesign-design-0'); accepted: codesign-design-1",
+        ),
+    ):
+        copy = tmp_path / "copy"
+        shutil.copytree(design, copy)
+        damage(copy)
+        assert message in refused(copy)
+        shutil.rmtree(copy)

@@ -1,0 +1,139 @@
+"""Reports of Vitis, written here by hand after the elements that its reports have."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from codesign.errors import InputError
+from codesign.hardware.resources import Resources
+from codesign.report.vitis import Latency, Loop, read_vitis
+from tests.conftest import Outcome
+
+Run = Callable[..., Outcome]
+
+TOP = """<profile>
+  <ReportVersion><Version>2023.2</Version></ReportVersion>
+  <UserAssignments>
+    <unit>ns</unit><ProductFamily>zynquplus</ProductFamily><Part>xczu7ev-ffvc1156-2-e</Part>
+    <TopModelName>codesign_engine</TopModelName>
+    <TargetClockPeriod>3.33</TargetClockPeriod><ClockUncertainty>0.42</ClockUncertainty>
+  </UserAssignments>
+  <PerformanceEstimates>
+    <PipelineType>no</PipelineType>
+    <SummaryOfTimingAnalysis><unit>ns</unit><EstimatedClockPeriod>2.914</EstimatedClockPeriod></SummaryOfTimingAnalysis>
+    <SummaryOfOverallLatency>
+      <unit>clock cycles</unit>
+      <Best-caseLatency>2</Best-caseLatency>
+      <Average-caseLatency>undef</Average-caseLatency>
+      <Worst-caseLatency>31000</Worst-caseLatency>
+      <Interval-min>3</Interval-min><Interval-max>31001</Interval-max>
+    </SummaryOfOverallLatency>
+  </PerformanceEstimates>
+  <AreaEstimates>
+    <Resources><BRAM_18K>210</BRAM_18K><DSP>1350</DSP><FF>90000</FF><LUT>120000</LUT><URAM>7</URAM></Resources>
+    <AvailableResources><BRAM_18K>624</BRAM_18K><DSP>1728</DSP><FF>460800</FF><LUT>230400</LUT></AvailableResources>
+  </AreaEstimates>
+</profile>
+"""
+CORE = """<profile>
+  <UserAssignments><TopModelName>codesign_engine</TopModelName></UserAssignments>
+  <PerformanceEstimates>
+    <SummaryOfLoopLatency>
+      <VITIS_LOOP_96_1>
+        <TripCount><range><min>1</min><max>2673</max></range></TripCount><Latency>undef</Latency>
+        <PipelineII>{interval}</PipelineII><PipelineDepth>31</PipelineDepth>
+      </VITIS_LOOP_96_1>
+    </SummaryOfLoopLatency>
+  </PerformanceEstimates>
+</profile>
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A folder of Vitis."""
+    reports = tmp_path / "work" / "hls" / "syn" / "report"
+    reports.mkdir(parents=True)
+    (reports / "codesign_engine_csynth.xml").write_text(TOP)
+    (reports / "csynth.xml").write_text(TOP)
+    (reports / "compute_process_csynth.xml").write_text(CORE.format(interval=1))
+    return tmp_path / "work"
+
+
+def test_synthesis(work: Path) -> None:
+    found = read_vitis(work, "codesign_engine")
+    assert (found.version, found.part) == ("2023.2", "xczu7ev-ffvc1156-2-e")
+    assert (found.target_ns, found.estimated_ns) == (3.33, 2.914)
+    assert found.resources == Resources(lut=120000, ff=90000, bram18=210, uram=7, dsp=1350)
+    assert found.latency == Latency(2, None, 31000)
+    assert found.loops == (Loop("compute_process", "VITIS_LOOP_96_1", 1, 31),)
+    assert found.simulated is None
+    assert [path.name for path in found.files] == ["codesign_engine_csynth.xml"]
+
+
+def test_order_and_place_of_elements_do_not_matter(work: Path) -> None:
+    """Older Vitis calls DSPs DSP48E, devices without URAM have no element for it."""
+    path = work / "hls" / "syn" / "report" / "codesign_engine_csynth.xml"
+    text = TOP.replace("<DSP>1350</DSP>", "").replace("<URAM>7</URAM>", "<DSP48E>12</DSP48E>")
+    path.write_text(text)
+    assert read_vitis(work, "codesign_engine").resources == Resources(lut=120000, ff=90000, bram18=210, dsp=12)
+
+
+def test_co_simulation(work: Path) -> None:
+    reports = work / "hls" / "sim" / "report"
+    (reports / "verilog").mkdir(parents=True)
+    lat = reports / "verilog" / "lat.rpt"
+    lat.write_text('$MAX_LATENCY = "24000"\n$MIN_LATENCY = "24000"\n$AVER_LATENCY = "24000"\n$MAX_THROUGHPUT = "1"\n')
+    assert read_vitis(work, "codesign_engine").simulated == Latency(24000, 24000, 24000)
+    newer = reports / "codesign_engine_cosim.xml"
+    newer.write_text(
+        "<profile><PerformanceEstimates><SummaryOfOverallLatency><Best-caseLatency>23900</Best-caseLatency>"
+        "<Worst-caseLatency>24100</Worst-caseLatency></SummaryOfOverallLatency></PerformanceEstimates></profile>"
+    )
+    os.utime(lat, (1, 1))
+    found = read_vitis(work, "codesign_engine")
+    assert found.simulated == Latency(23900, None, 24100)
+    assert found.files[-1] == newer
+
+
+def test_what_is_wrong_is_told(work: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder; accepted: the folder that Vitis worked in"):
+        read_vitis(tmp_path / "none", "codesign_engine")
+    with pytest.raises(InputError, match=r"no csynth\.xml of other here; accepted: make csynth"):
+        read_vitis(work, "other")
+    path = work / "hls" / "syn" / "report" / "codesign_engine_csynth.xml"
+    path.write_text(TOP.replace("<FF>90000</FF>", ""))
+    with pytest.raises(InputError, match="AreaEstimates/Resources/FF: this element is missing"):
+        read_vitis(work, "codesign_engine")
+    path.write_text(TOP.replace("90000", "many"))
+    with pytest.raises(InputError, match=r"AreaEstimates/Resources/FF: not a number \(got 'many'\)"):
+        read_vitis(work, "codesign_engine")
+    path.write_text(TOP[:300])
+    with pytest.raises(InputError, match=r"codesign_engine_csynth\.xml: not valid XML"):
+        read_vitis(work, "codesign_engine")
+
+
+def test_the_command(codesign: Run, quantised: Callable[[str], Path], work: Path) -> None:
+    told = codesign("report", quantised("bert"), "--vitis", work)
+    assert told.code == 0, told.err
+    lines = {line.split("  ")[0]: line.split() for line in told.out.splitlines()}
+    from codesign.design import read_design
+
+    document = read_design(quantised("bert")).document
+    assert lines["LUT"][1:3] == [f"{document.predicted.resources.lut:,}", "120,000"]
+    assert lines["DSP"][1:3] == [f"{document.predicted.resources.dsp:,}", "1,350"]
+    assert "2.914" in lines["clock period, ns"]
+    cycles = sum(layer.predicted_cycles for layer in document.layers)
+    assert f"{cycles:,}" in lines["cycles, all matrices (csynth)"]
+    assert "2 to 31,000" in told.out
+    assert "1 pipelined loops, 1 with an initiation interval of 1" in told.out
+    report = work / "hls" / "syn" / "report" / "compute_process_csynth.xml"
+    report.write_text(CORE.format(interval=2))
+    told = codesign("report", quantised("bert"), "--vitis", work)
+    assert "compute_process, VITIS_LOOP_96_1: an interval of 2; the model counts on 1" in told.out
+    told = codesign("report", quantised("bert"), "--vitis", work / "none")
+    assert (told.code, len(told.err.splitlines())) == (2, 1)
