@@ -87,7 +87,7 @@ FAULTS = (
         "ahead && ahead_bank",
     ),
     Fault("an empty block row keeps old sums", "accumulators.sv", "read_zero_late ? '0 :", "1'b0 ? '0 :"),
-    Fault("no rounding", "requantiser.sv", " + $signed({49'd0, product[shift_late-6'd1]})", ""),
+    Fault("no rounding", "requantiser.sv", " + $signed({49'd0, below})", ""),
     Fault(
         "shift logical instead of arithmetic",
         "requantiser.sv",

@@ -42,6 +42,7 @@ class RandomMatrix:
         density: Share of kept blocks.
         table: Whether an activation by table follows.
         memory: Where its weights lie.
+        extreme: Whether biases, multipliers and shifts are any that there are, not such that results spread well.
     """
 
     out_features: int
@@ -49,6 +50,7 @@ class RandomMatrix:
     density: float
     table: bool = False
     memory: WeightMemory = WeightMemory.BRAM
+    extreme: bool = False
 
 
 def random_run(
@@ -93,17 +95,22 @@ def _matrix(
     spread = int(np.sqrt(k) * limit * 64)
     multiplier = generator.integers(1, 1 << 16, n)
     shift = np.clip(np.log2(multiplier * spread / 64).round().astype(np.int64) + generator.integers(-1, 3, n), 1, 63)
-    channels = (generator.integers(-spread, spread + 1, n), multiplier, shift, generator.integers(0, 2, n))
+    bias = generator.integers(-spread, spread + 1, n)
+    if shape.extreme:
+        bias, shift = generator.integers(-(1 << 31), 1 << 31, n), generator.integers(1, 64, n)
+    channels = (bias, multiplier, shift, generator.integers(0, 2, n))
     tables = generator.integers(-127, 128, (2, 256)) if shape.table else None
     packed = pack(weight.astype(np.int8), (rows, cols), mask)
     return EngineMatrix(name, packed, shape.memory, channels, tables), weight
 
 
 def _results(matrix: EngineMatrix, weight: NDArray[np.int64], x: NDArray[np.int8]) -> NDArray[np.int64]:
-    bias, multiplier, shift, which = (values[:, None] for values in matrix.channels)
-    scaled = (weight @ x.astype(np.int64) + bias) * multiplier
+    which = matrix.channels[3][:, None]
+    # Python's integers: 2^63 is one of the divisors.
+    bias, multiplier, shift = (values[:, None].astype(object) for values in matrix.channels[:3])
+    scaled = ((weight @ x.astype(np.int64)).astype(object) + bias) * multiplier
     # Round half up, then keep to ±127.
-    y = np.clip(np.floor_divide(scaled + np.left_shift(1, shift - 1), np.left_shift(1, shift)), -127, 127)
+    y = np.clip((scaled + 2 ** (shift - 1)) // 2**shift, -127, 127).astype(np.int64)
     return np.asarray(y if matrix.tables is None else matrix.tables[which, y + 128], np.int64)
 
 
@@ -186,4 +193,5 @@ def _draw_matrix(g: np.random.Generator, *, external: bool) -> RandomMatrix:
         float(g.choice([0.0, 1.0, g.random(), g.random(), g.random() / 5])),
         bool(g.random() < 0.3),
         WeightMemory(g.choice(["bram", "uram", "ddr", "ddr"] if external else ["bram", "bram", "uram"])),
+        bool(g.random() < 0.1),
     )

@@ -105,6 +105,13 @@ def test_what_differs_is_told(simulators: Path) -> None:
     assert differences(run, replace(found, status=6), expected) == ["status 0x6"]
 
 
+def test_every_shift_there_is(simulators: Path) -> None:
+    """1 to 63, where the product's 50 bits are long behind; the largest biases, either sign."""
+    run, expected = random_run(SMALL_ARRAY, [RandomMatrix(400, 20, 0.5, extreme=True)], 5, 11)
+    check(run, expected, simulators)
+    assert len(np.unique(expected[0])) > 40  # neither all vanish nor all saturate
+
+
 @pytest.mark.parametrize("seed", [3, 1000, 1005])
 def test_random_designs(seed: int, simulators: Path) -> None:
     """More of them: make -C sim fuzz."""
