@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import Tensor
 from transformers import AutoModelForSequenceClassification
+from transformers.utils import logging as transformers_logging
 
 from codesign.design.document import SENTENCES
 from codesign.design.folder import Design
@@ -58,6 +59,7 @@ def trace(design: Design) -> dict[str, Traced]:
         {name: _Watched(getattr(layer, name)) for name in _watched_parts(layer)} for layer in encoder.layers
     ]
     layers = [replace(layer, **parts) for layer, parts in zip(encoder.layers, watched, strict=True)]
+    transformers_logging.disable_progress_bar()
     model = AutoModelForSequenceClassification.from_pretrained(design.folder).eval()
     first, last = (torch.from_numpy(design.constants[f"scales.{name}"]) for name in ("embedding", "output"))
     scales = (first, *[last] * len(layers))
