@@ -59,7 +59,7 @@ def trace(design: Design) -> dict[str, Traced]:
         {name: _Watched(getattr(layer, name)) for name in _watched_parts(layer)} for layer in encoder.layers
     ]
     layers = [replace(layer, **parts) for layer, parts in zip(encoder.layers, watched, strict=True)]
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     model = AutoModelForSequenceClassification.from_pretrained(design.folder).eval()
     first, last = (torch.from_numpy(design.constants[f"scales.{name}"]) for name in ("embedding", "output"))
     scales = (first, *[last] * len(layers))
