@@ -38,42 +38,46 @@ def place(
         block RAM, whether they fit or not.
     """
     ordered = sorted(alike, key=lambda pair: pair[0].nonzero_blocks)
-    left = [count for _, count in ordered]
-    on_chip: Counter[tuple[int, WeightMemory]] = Counter()
-
     last_resort = WeightMemory.DDR if accelerator.axi_ports else WeightMemory.BRAM
 
-    def placed() -> list[Placed]:
+    def placed(on_chip: Counter[tuple[int, WeightMemory]], *, rest_too: bool) -> list[Placed]:
         resident = [Placed(ordered[i][0], memory, n) for (i, memory), n in on_chip.items() if n]
-        streamed = [Placed(s, last_resort, n) for (s, _), n in zip(ordered, left, strict=True) if n]
-        return resident + streamed
+        left = [(s, n - sum(on_chip[i, memory] for memory in WeightMemory)) for i, (s, n) in enumerate(ordered)]
+        return resident + [Placed(s, last_resort, n) for s, n in left if n and rest_too]
 
-    def moves(index: int, memory: WeightMemory, count: int) -> bool:
-        """Move ``count`` of those alike on chip if the design still fits then."""
-        left[index] -= count
-        on_chip[index, memory] += count
-        if (rest + total(weight_resources(accelerator, dsp_type, placed()))).fits(limit):
-            return True
-        left[index] += count
-        on_chip[index, memory] -= count
-        return False
+    def filled(memories: Sequence[WeightMemory], *, rest_too: bool) -> Counter[tuple[int, WeightMemory]]:
+        """As many as fit into these memories, in turn; with room for what streams the rest, or without."""
+        on_chip: Counter[tuple[int, WeightMemory]] = Counter()
 
-    if all(moves(i, WeightMemory.BRAM, count) for i, (_, count) in enumerate(ordered)):
-        return placed()
-    left = [count for _, count in ordered]
-    on_chip.clear()
+        def moves(index: int, memory: WeightMemory, count: int) -> bool:
+            """Move ``count`` of those alike on chip if the design still fits then."""
+            on_chip[index, memory] += count
+            now = placed(on_chip, rest_too=rest_too)
+            if (rest + total(weight_resources(accelerator, dsp_type, now))).fits(limit):
+                return True
+            on_chip[index, memory] -= count
+            return False
 
-    index = 0
-    for memory in (WeightMemory.URAM, WeightMemory.BRAM):
-        if memory is WeightMemory.URAM and limit.uram == 0:
-            continue
-        while index < len(ordered):
-            # All that are left, else as many as fit, by halves.
-            step = left[index]
-            while step and left[index]:
-                if not moves(index, memory, min(step, left[index])):
-                    step //= 2
-            if left[index]:
-                break
-            index += 1
-    return placed()
+        index = 0
+        for memory in memories:
+            while index < len(ordered):
+                # All that are left, else as many as fit, by halves.
+                left = step = ordered[index][1] - sum(on_chip[index, m] for m in WeightMemory)
+                while step and left:
+                    if moves(index, memory, min(step, left)):
+                        left -= min(step, left)
+                    else:
+                        step //= 2
+                if left:
+                    break
+                index += 1
+        return on_chip
+
+    everything = sum(count for _, count in ordered)
+    both = [WeightMemory.URAM, WeightMemory.BRAM] if limit.uram else [WeightMemory.BRAM]
+    # What streams weights takes memory too: it is left out of account as long as all may fit without it.
+    for memories in ([WeightMemory.BRAM], both):
+        on_chip = filled(memories, rest_too=False)
+        if on_chip.total() == everything:
+            return placed(on_chip, rest_too=False)
+    return placed(filled(both, rest_too=True), rest_too=True)
