@@ -354,7 +354,8 @@ module engine
 
   // There is no protected part; of the jobs, the activations need their columns only, the results nothing but their end.
   logic unused;
-  assign unused = &{1'b0, s_axil_awprot, s_axil_arprot, buffer_job, buffer_last, core_last, result_job, result_job_valid, m_axi_rlast};
+  assign unused = &{1'b0, s_axil_awprot, s_axil_arprot, buffer_job, buffer_last, core_last, result_job, result_job_valid,
+                    m_axi_rlast};
 
   // ---- The run is over when the last beat of its last job has left.
   assign job_sent      = m_axis_tvalid && m_axis_tready && m_axis_tlast;

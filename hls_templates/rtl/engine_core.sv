@@ -56,10 +56,11 @@ module engine_core
 
   // A job in external memory begins when its constants have come; they lie in the next of three buffers.
   logic [1:0] arrived, buffer;
-  logic constants_there, sequencer_ready;
+  logic constants_there, constants_late, sequencer_ready;
   job_t placed;
   assign constants_there = job.memory != MEMORY_DDR || arrived != 0;
   assign job_ready       = sequencer_ready && constants_there;
+  assign constants_late  = job_valid && !constants_there;
   always_comb begin
     placed = job;
     if (job.memory == MEMORY_DDR) begin

@@ -15,6 +15,8 @@ module sequencer
     output logic                            job_ready,
     input  job_t                            job,
     input  logic [GROUP_COUNT_BITS-1:0]     groups,
+    // The next job waits for its index and channel constants.
+    input  logic                            constants_late,
 
     // Index memory: the entry of an address comes two cycles later.
     output logic [INDEX_ADDRESS_BITS-1:0]   index_address,
@@ -239,7 +241,8 @@ module sequencer
   assign activation_done  = finish && current.job_last;
   assign wait_results     = current_valid && slot_over && current.last && row_old && !result_room;
   assign wait_activations = (!current_valid || finish) && head_valid && head.job_first && !activation_ready;
-  assign wait_weights     = (!current_valid || finish) && head_valid && !head_ready && !wait_activations;
+  assign wait_weights     = (!current_valid || finish)
+      && (head_valid ? !head_ready && !wait_activations : constants_late);
 
   always_ff @(posedge clk) begin
     if (take) begin

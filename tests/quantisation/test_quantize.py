@@ -79,7 +79,10 @@ def test_the_design_folder_is_whole(
     # Cycles and resources are the hardware model's of these masks.
     sparse = [
         sparse_matrix(
-            Matrix(x.name, x.out_features, x.in_features, x.activation), plan.rows, plan.cols, masks[x.name].sum(1).tolist()
+            Matrix(x.name, x.out_features, x.in_features, x.activation),
+            plan.rows,
+            plan.cols,
+            masks[x.name].sum(1).tolist(),
         )
         for x in design.document.layers
     ]

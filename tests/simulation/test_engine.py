@@ -112,9 +112,9 @@ def test_every_shift_there_is(simulators: Path) -> None:
     assert len(np.unique(expected[0])) > 40  # neither all vanish nor all saturate
 
 
-@pytest.mark.parametrize("seed", [3, 1000, 1005])
+@pytest.mark.parametrize("seed", [3, 1000, 1005, 20292])
 def test_random_designs(seed: int, simulators: Path) -> None:
-    """More of them: make -C sim fuzz."""
+    """More of them: make -C sim fuzz. The last one waits for its constants: external memory pauses mostly."""
     check(*draw(seed), simulators)
 
 
