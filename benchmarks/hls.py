@@ -18,30 +18,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.bert_base import ARRAY, BERT_BASE, BLOCK, MEMORIES, random_weight
 from codesign.boards import load_board
 from codesign.codegen.hls import HlsDesign, VectorRun, hls_files
 from codesign.codegen.project import write_project
-from codesign.hardware.accelerator import Accelerator, WeightMemory
-from codesign.models import EncoderShape, Matrix
+from codesign.hardware.accelerator import WeightMemory
+from codesign.models import Matrix
 from codesign.packing.blocks import PackedMatrix, pack
 from codesign.packing.images import EngineMatrix, make_images
 from codesign.simulation.hls import simulate_kernel
 from codesign.simulation.words import activation_beats
 
-BASE = EncoderShape("bert-base", "bert", hidden=768, layers=12, ffn=3072, heads=12)
-ARRAY = Accelerator(
-    rows=16,
-    cols=16,
-    lanes=8,
-    weight_bits=8,
-    dsp_packing=2,
-    clock_mhz=300.0,
-    max_tokens=128,
-    weight_port_bits=128,
-    axi_ports=1,
-    axi_port_bits=128,
-    requant_interval=4,
-)
 TOKENS = 128
 SHIFT = 20
 
@@ -52,12 +39,10 @@ def made(matrices: list[Matrix], memories: list[WeightMemory], seed: int) -> Hls
     parts, activations, results = [], [], []
     for matrix, memory in zip(matrices, memories, strict=True):
         n, k = matrix.out_features, matrix.in_features
-        mask = generator.random((n // 16, k // 16)) < 0.5
-        weight = generator.integers(-127, 128, (n, k)).astype(np.int8)
-        weight *= mask.repeat(16, 0).repeat(16, 1)
+        weight, mask = random_weight(generator, matrix)
         multiplier = generator.integers(1, 16, n)
         channels = (np.zeros(n, np.int64), multiplier, np.full(n, SHIFT), np.zeros(n, np.int64))
-        parts.append(EngineMatrix(matrix.name, pack(weight, (16, 16), mask), memory, channels))
+        parts.append(EngineMatrix(matrix.name, pack(weight, BLOCK, mask), memory, channels))
         x = generator.integers(-127, 128, (k, TOKENS)).astype(np.int8)
         activations.append(x)
         results.append(_results(weight, multiplier, x))
@@ -75,8 +60,8 @@ def _results(weight: NDArray[np.int8], multiplier: NDArray[np.int64], x: NDArray
 
 def main() -> None:
     """Measure and print."""
-    matrices = list(BASE.matrices())
-    memories = [(WeightMemory.BRAM, WeightMemory.URAM, WeightMemory.DDR)[n % 3] for n in range(len(matrices))]
+    matrices = list(BERT_BASE.matrices())
+    memories = [MEMORIES[n % len(MEMORIES)] for n in range(len(matrices))]
     design = made(matrices, memories, 0)
     dense = [np.zeros((m.out_features, m.in_features), np.int8) for m in matrices]
     began = time.perf_counter()

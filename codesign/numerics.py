@@ -39,6 +39,11 @@ def largest_product(weight_bits: int) -> int:
     return largest_weight(weight_bits) * LARGEST_ACTIVATION
 
 
+def sum_bits(weight_bits: int, products: int) -> int:
+    """Bits of a sum of so many products, sign included, whatever the values."""
+    return largest_product(weight_bits).bit_length() + 1 + (products - 1).bit_length()
+
+
 def longest_sum(weight_bits: int) -> int:
     """The longest sum of products that an int32 accumulator holds exactly, whatever the values."""
     return int(((1 << (ACCUMULATOR_BITS - 1)) - 1) // largest_product(weight_bits))

@@ -21,7 +21,7 @@ from codesign.hardware.images import STREAMED_INDEX_BITS, beat_bits
 from codesign.hardware.images import index_bits as bits_of_index
 from codesign.hardware.memories import URAM_TILE, ceil_div
 from codesign.hardware.timeline import CONSTANT_BUFFERS, READ_BEATS, Streams, streams
-from codesign.numerics import ACTIVATION_BITS, CHANNEL_BITS, largest_product
+from codesign.numerics import ACTIVATION_BITS, CHANNEL_BITS, sum_bits
 from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text, streamed_entries
 from codesign.packing.words import CHANNEL_FIELDS, Words
 from codesign.shipped import data_folder
@@ -236,7 +236,7 @@ def parameter_groups(
     """The parameters of the package."""
     a = accelerator
     packing = dsp_packing(dsp_type, a.weight_bits, a.dsp_packing)
-    chain = min(a.cols, packing.longest_chain)
+    chain, segments = packing.cascades(a.cols)
     groups = ceil_div(a.max_tokens, a.lanes)
     fetch = ceil_div(a.block_bits, a.weight_port_bits)
     words = {name: len(content) for name, (_, _, content) in images.contents.items()}
@@ -299,12 +299,8 @@ def parameter_groups(
                 Parameter("FIELD_SHIFT", max(packing.activation_shift, 1), "bits between two activations"),
                 Parameter("WEIGHT_SHIFT", max(packing.weight_shift, 1), "bits between two weights"),
                 Parameter("CHAIN", chain, "columns summed along a cascade"),
-                Parameter("SEGMENTS", ceil_div(a.cols, chain), "cascades of a row"),
-                Parameter(
-                    "SUM_BITS",
-                    largest_product(a.weight_bits).bit_length() + 1 + (a.cols - 1).bit_length(),
-                    "of a sum over a block's columns",
-                ),
+                Parameter("SEGMENTS", segments, "cascades of a row"),
+                Parameter("SUM_BITS", sum_bits(a.weight_bits, a.cols), "of a sum over a block's columns"),
             ),
         ),
         ParameterGroup(

@@ -57,6 +57,11 @@ class DspPacking:
     field_bits: int
     longest_chain: int
 
+    def cascades(self, columns: int) -> tuple[int, int]:
+        """(columns of one cascade, cascades of a row of the array)."""
+        chain = min(columns, self.longest_chain)
+        return chain, -(-columns // chain)
+
 
 @cache
 def dsp_packing(dsp_type: DspType, weight_bits: int, products: int) -> DspPacking:

@@ -14,7 +14,8 @@ from codesign.hardware.arrays import Contents
 from codesign.hardware.dsp import dsp_packing
 from codesign.hardware.images import beat_bits, block_words
 from codesign.hardware.memories import ceil_div
-from codesign.numerics import ACCUMULATOR_BITS, ACTIVATION_BITS, CHANNEL_BITS, largest_product
+from codesign.hardware.timeline import streams
+from codesign.numerics import ACCUMULATOR_BITS, ACTIVATION_BITS, CHANNEL_BITS, sum_bits
 
 Counts = Mapping[str, Mapping[str, float]]
 """Module → what → how many."""
@@ -66,22 +67,21 @@ def choices(inputs: int) -> int:
 def engine_logic(a: Accelerator, dsp_type: DspType, tables: int) -> Counts:
     """What does not depend on the matrices, but for the number of those with tables behind them."""
     packing = dsp_packing(dsp_type, a.weight_bits, a.dsp_packing)
-    chain = min(a.cols, packing.longest_chain)
-    segments = ceil_div(a.cols, chain)
-    sum_bits = largest_product(a.weight_bits).bit_length() + 1 + (a.cols - 1).bit_length()
+    chain, segments = packing.cascades(a.cols)
+    bits = sum_bits(a.weight_bits, a.cols)
     rows, pairs = ceil_div(a.rows, packing.weights), ceil_div(a.lanes, packing.activations)
     requantisers = a.rows // a.requant_interval * a.lanes
 
     # Bits of the fields of one cascade in all lanes; the upper field of an odd lane has nobody who wants it.
-    fields = {1: a.lanes * sum_bits, 2: pairs * packing.field_bits + a.lanes // 2 * sum_bits}
+    fields = {1: a.lanes * bits, 2: pairs * packing.field_bits + a.lanes // 2 * bits}
     row: dict[str, float] = {}
     if packing.products == 4:
         row["split_four"] = rows * pairs * a.cols
     else:
         row["split_one" if packing.products == 1 else "split_two"] = rows * segments * fields[packing.products]
         row["wait"] = rows * fields[packing.products] if segments > 1 and a.cols % chain else 0
-    row["tree_adder"] = a.rows * a.lanes * (segments - 1) * sum_bits
-    row["tree_register"] = a.rows * a.lanes * _tree_passes(segments) * sum_bits
+    row["tree_adder"] = a.rows * a.lanes * (segments - 1) * bits
+    row["tree_register"] = a.rows * a.lanes * _tree_passes(segments) * bits
 
     late = [column % chain for column in range(a.cols)]
     array: dict[str, float] = {
@@ -121,15 +121,16 @@ def stream_logic(a: Accelerator) -> Counts:
     """The two streams' sides of the buffers."""
     stream = a.axi_port_bits
     results = a.rows // a.requant_interval * a.lanes * ACTIVATION_BITS
+    sides = streams(a, block_rows=1)  # as wide for any number of block rows
     return {
         "activation_buffers": {
             "control": 1,
-            "beat": ceil_div(a.cols * a.lanes * ACTIVATION_BITS, stream) * stream,
+            "beat": sides.activation_beats * stream,
         },
         "result_store": {
             "control": 1,
             "word": results,
-            "choose": stream * choices(ceil_div(results, stream)),
+            "choose": stream * choices(sides.result_beats),
         },
     }
 

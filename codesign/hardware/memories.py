@@ -66,11 +66,3 @@ def uram(width: int, depth: int) -> int:
 def distributed_luts(width: int, depth: int, dsp_type: DspType) -> int:
     """LUTs of a distributed RAM; the device generation is known by its DSP type."""
     return min(ceil_div(width, bits) * ceil_div(depth, words) * luts for bits, words, luts in _DISTRIBUTED[dsp_type])
-
-
-@cache
-def depth_tiles(storage: Storage, width: int, depth: int) -> int:
-    """Tiles behind one another, whose outputs a multiplexer joins."""
-    if width == 0 or depth == 0:
-        return 1
-    return ceil_div(depth, (URAM_TILE if storage is Storage.URAM else block_ram_tile(width, depth))[1])

@@ -66,9 +66,11 @@ def _array(
     )
 
 
-def _layer(hidden: int, ffn: int, *memories: WeightMemory) -> tuple[tuple[int, int, WeightMemory, bool], ...]:
-    """The matrices of one encoder layer, in these memories in turn."""
-    shapes = [(hidden, hidden)] * 4 + [(ffn, hidden), (hidden, ffn)]
+def _layer(
+    hidden: int, ffn: int, *memories: WeightMemory, layers: int = 1
+) -> tuple[tuple[int, int, WeightMemory, bool], ...]:
+    """The matrices of encoder layers, in these memories in turn."""
+    shapes = ([(hidden, hidden)] * 4 + [(ffn, hidden), (hidden, ffn)]) * layers
     return tuple((n, k, memories[i % len(memories)], (n, k) == (ffn, hidden)) for i, (n, k) in enumerate(shapes))
 
 
@@ -108,6 +110,14 @@ DESIGNS = (
         _E2,
         _array(8, 8, 3, 2, tokens=100),
         ((100, 80, _BRAM, False), (40, 100, _URAM, False)),
+    ),
+    SynthesisDesign("8×8×2, 36 matrices", True, _E2, _array(8, 8, 2, 1, port=64), _layer(32, 64, _BRAM, layers=6)),
+    SynthesisDesign(
+        "8×8×4, 72 matrices, 1 port",
+        False,
+        _E2,
+        _array(8, 8, 4, 2, axi=(1, 128)),
+        _layer(32, 64, _DDR, _BRAM, layers=12),
     ),
     SynthesisDesign("7 series, 8×8×4", True, _E1, _array(8, 8, 4, 2, port=64), _layer(96, 192, _BRAM)),
     SynthesisDesign(

