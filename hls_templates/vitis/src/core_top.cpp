@@ -34,5 +34,4 @@ void engine_core(const entry_t entries[MOST_ENTRIES], const word_t words[MOST_WO
   compute(entry_source, word_source, channel_source, entry_count, block_count, groups, table >= 0, table, activations,
           results);
 }
-
 }

@@ -12,5 +12,4 @@ void engine_core(const engine::entry_t entries[engine::MOST_ENTRIES], const engi
                  const engine::beat_t activations[engine::ACTIVATION_BEATS][engine::ACTIVATION_WORDS],
                  engine::beat_t results[engine::RESULT_BEATS][engine::MATRIX_RESULTS], int entry_count,
                  int block_count, int groups, int table);
-
 }
