@@ -102,7 +102,7 @@ def _cells(plan: Plan) -> str:
         f"{chosen.cycles:,}",
         *(f"{n:,}" for n in (used.dsp, used.lut, used.bram18, used.uram)),
         ", ".join(f"{count} {place}" for place, count in sorted(places.items())),
-        tightest(chosen, plan.board)[0].upper(),
+        tightest(chosen.resources, plan.board)[0].upper(),
         ", ".join(sorted({layer.bound for layer in chosen.layers})),
     )
     return "| " + " | ".join(cells) + " |"

@@ -7,37 +7,65 @@ from typing import Annotated
 
 import typer
 
-from codesign.errors import InputError
-
 
 def report(
     design: Annotated[Path, typer.Argument(help="Design folder.", show_default=False)],
+    output_dir: Annotated[
+        Path | None,
+        typer.Option("--output-dir", "-o", help="Folder for the page.", show_default="report, in the design folder"),
+    ] = None,
     vitis: Annotated[
         Path | None,
-        typer.Option("--vitis", help="Folder of Vitis, for its figures.", show_default=False),
+        typer.Option("--vitis", help="Folder of Vitis: its figures beside the model's.", show_default=False),
+    ] = None,
+    compare: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--compare", help="Another run or design, for the figure of accuracy; again for more.", show_default=False
+        ),
+    ] = None,
+    board: Annotated[
+        str | None,
+        typer.Option(
+            "--board", "-b", help="Board name or YAML file, the design's.", show_default="the design's, by name"
+        ),
     ] = None,
 ) -> None:
-    """Put what Vitis reported of a design's HLS kernel beside the hardware model's figures.
+    """Show everything known of a design on one page, every number with where it is from.
 
-    Reads the reports of synthesis and, where there are any, of co-simulation. The page of everything known of a
-    design is *not in this version yet*.
+    Scores, cycles predicted and (after `make -C sim DESIGN=…`) counted, roofline, resources against the board, block
+    maps, what the weights take. The page is one HTML file that needs no network; the figures lie beside it as PNG.
+    With `--vitis`, Vitis's own figures too, which are also printed.
 
     Example:
 
-        codesign report build/design --vitis build/hls/work
+        codesign report build/prune/design
+
+        codesign report build/prune/design --vitis build/hls/work
     """
-    if vitis is None:
-        raise InputError(
-            "a design's page is not in this version yet",
-            field="--vitis",
-            accepted="the folder of Vitis",
-        )
+    from codesign.boards import load_board
     from codesign.codegen.hls import TOP
     from codesign.design.folder import read_design
+    from codesign.errors import InputError
     from codesign.report.console import console
+    from codesign.report.facts import read_facts
+    from codesign.report.page import write_page
+    from codesign.report.report_text import report_text
     from codesign.report.vitis import read_vitis
     from codesign.report.vitis_text import vitis_text
 
     found = read_design(design)
-    for part in vitis_text(found.document, read_vitis(vitis, TOP)):
+    loaded = load_board(board or found.document.board)
+    if loaded.name != found.document.board:
+        raise InputError(
+            "the design is for another board", field="--board", value=loaded.name, accepted=found.document.board
+        )
+    reported = read_vitis(vitis, TOP) if vitis else None
+    facts = read_facts(found, loaded, vitis=reported, others=compare or ())
+    path = write_page(facts, output_dir or design / "report")
+    if reported:
+        for part in vitis_text(found.document, reported):
+            console().print(part, highlight=False, soft_wrap=True)
+        console().print()
+    for part in report_text(facts, path):
         console().print(part, highlight=False, soft_wrap=True)

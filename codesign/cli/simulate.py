@@ -47,7 +47,8 @@ def simulate(
         )
 
     from codesign.report.simulate_text import simulate_text
-    from codesign.simulation.design import simulate_design, write_outcome
+    from codesign.simulation.design import simulate_design
+    from codesign.simulation.outcome import write_outcome
     from codesign.simulation.trace import trace
 
     def say(text: str) -> None:

@@ -73,7 +73,7 @@ def make_plan(board: Board, work: Work, budget: Budget | None = None) -> Plan:
     if goal.searched and density < 1:
         density *= 1 - NEARLY_AS_DENSE
     near = search.near_ties(density, goal)
-    choice = min(near, key=lambda d: (d.accelerator.block_area, d.cycles, tightest(d, board)[1]))
+    choice = min(near, key=lambda d: (d.accelerator.block_area, d.cycles, tightest(d.resources, board)[1]))
     if goal.searched:
         density = search.densest(choice.accelerator, goal, density)
     chosen = search.evaluate(choice.accelerator, density)

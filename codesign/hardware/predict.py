@@ -203,14 +203,14 @@ def predict(
         Run(
             p,
             matrix_cycles(accelerator, dsp_type, p.sparse, tokens, p.memory, rate, streamed_activations=streamed),
-            *_roofline(accelerator, p.sparse, tokens, p.memory, rate, streamed),
+            *roofline(accelerator, p.sparse, tokens, p.memory, rate, streamed),
         )
         for p in placed
     )
     return Design(accelerator, runs, tuple(sparse), parts, not streamed)
 
 
-def _roofline(
+def roofline(
     accelerator: Accelerator,
     sparse: SparseMatrix,
     tokens: int,
@@ -218,7 +218,16 @@ def _roofline(
     bytes_per_second: float,
     streamed: bool,
 ) -> tuple[str, float | None]:
-    """(what bounds the matrix, executed multiply-accumulates per external byte)."""
+    """(what bounds the matrix, executed multiply-accumulates per byte of external memory).
+
+    Args:
+        accelerator: The design.
+        sparse: The matrix.
+        tokens: M.
+        memory: Where its weights lie.
+        bytes_per_second: Of external memory.
+        streamed: Whether activations cross external memory between matrices.
+    """
     tile = min(tokens, accelerator.max_tokens)
     work = one_pass(accelerator, sparse, tile, memory, bytes_per_second, streamed_activations=streamed)
     if work.crossing > work.summing:
@@ -234,9 +243,9 @@ def _roofline(
     return bound, macs / external_bytes if external_bytes else None
 
 
-def tightest(design: Design, board: Board) -> tuple[str, float]:
+def tightest(resources: Resources, board: Board) -> tuple[str, float]:
     """The resource that binds a design, of which it takes the largest part of the usable amount, and that part."""
-    resources, limit = design.resources, usable_resources(board)
+    limit = usable_resources(board)
     parts = {name: getattr(resources, name) / max(getattr(limit, name), 1) for name in RESOURCES}
     name = max(parts, key=lambda key: parts[key])
     return name, parts[name]

@@ -111,7 +111,7 @@ def plan_document(plan: Plan, seed: int = 0) -> PlanDocument:
             **{name: getattr(chosen.resources, name) for name in RESOURCES},
         ),
         usable=usable_resources(plan.board),
-        binding_resource=tightest(chosen, plan.board)[0],
+        binding_resource=tightest(chosen.resources, plan.board)[0],
         next_larger_exceeds=plan.next_larger,
         resources_by_unit=chosen.parts,
         layers=chosen.layers,
@@ -131,7 +131,7 @@ def _alternative(design: Design, plan: Plan) -> Alternative:
         cycles=design.cycles,
         latency_ms=design.latency_ms,
         dsp=design.resources.dsp,
-        binding_resource=tightest(design, plan.board)[0],
+        binding_resource=tightest(design.resources, plan.board)[0],
     )
 
 

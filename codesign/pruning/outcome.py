@@ -186,7 +186,8 @@ def write_outcome(outcome: Outcome, output: Path, *, keep_work: bool = False) ->
         header = "# The plan that the model was pruned under. Written by `codesign prune`.\n"
         plan = outcome.hardware.plan.model_dump(mode="json")
         (temporary / "plan.yaml").write_text(header + to_yaml(plan), encoding="utf-8")
-        (temporary / "blocks.png").write_bytes(block_map(outcome.masks, f"{plan['model']} on {plan['board']}"))
+        pictures = {name: mask.cpu().numpy() for name, mask in outcome.masks.items()}
+        (temporary / "blocks.png").write_bytes(block_map(pictures, f"{plan['model']} on {plan['board']}"))
         (temporary / "metrics.json").write_text(to_json(outcome.document()), encoding="utf-8")
         # metrics.json goes first and comes last: where it is, the rest belongs to it.
         (output / "metrics.json").unlink(missing_ok=True)

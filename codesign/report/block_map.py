@@ -4,46 +4,50 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-_COLOURS = ListedColormap(["#eaeef2", "#1f6feb"])
-_PARTS = 6  # matrices of a layer, in the order of use
-_TITLES = ("query", "key", "value", "attention output", "feed-forward in", "feed-forward out")
+_COLOURS = ListedColormap(["#8b949e40", "#2f81f7"])
+TITLES = ("query", "key", "value", "attention output", "feed-forward in", "feed-forward out")
+"""The matrices of a layer, in the order of use."""
 
 
-def block_map(masks: Mapping[str, Tensor], title: str) -> bytes:
-    """One picture per matrix, one pixel per block, as a PNG.
+def block_map(masks: Mapping[str, NDArray[np.bool_]], title: str) -> bytes:
+    """``block_map_figure`` with a title, as a PNG."""
+    kept = sum(int(mask.sum()) for mask in masks.values()) / sum(mask.size for mask in masks.values())
+    figure = block_map_figure(masks)
+    figure.suptitle(f"{title}: {kept:.1%} of the blocks are kept (blue)", fontsize=11)
+    buffer = io.BytesIO()
+    # Without the version in the metadata the same masks give the same bytes.
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def block_map_figure(masks: Mapping[str, NDArray[np.bool_]]) -> Figure:
+    """One picture per matrix, one pixel per block.
 
     Args:
         masks: Kept blocks of every matrix in the order of use, six matrices per layer.
-        title: Above the figure.
     """
-    layers = len(masks) // _PARTS
-    kept = sum(int(mask.sum()) for mask in masks.values()) / sum(mask.numel() for mask in masks.values())
+    layers = len(masks) // len(TITLES)
     figure = Figure(figsize=(11, 0.9 + 1.75 * layers), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.subplots(layers, _PARTS, squeeze=False)
+    grid = figure.subplots(layers, len(TITLES), squeeze=False)
     for number, (name, mask) in enumerate(masks.items()):
-        layer, part = divmod(number, _PARTS)
+        layer, part = divmod(number, len(TITLES))
         axes = grid[layer][part]
         # Stretched to fill: of a wide and a tall matrix the pattern is seen alike.
-        axes.imshow(mask.cpu().numpy(), cmap=_COLOURS, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        axes.imshow(mask, cmap=_COLOURS, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         axes.set_xticks([])
         axes.set_yticks([])
-        axes.set_xlabel(f"{float(mask.float().mean()):.0%} of {mask.shape[0]}×{mask.shape[1]}", fontsize=8)
+        axes.set_xlabel(f"{mask.mean():.0%} of {mask.shape[0]}×{mask.shape[1]}", fontsize=8)
         if layer == 0:
-            axes.set_title(_TITLES[part], fontsize=9)
+            axes.set_title(TITLES[part], fontsize=9)
         if part == 0:
             axes.set_ylabel(f"layer {layer}", fontsize=9)
         axes.set_label(name)
-    figure.suptitle(f"{title}: {kept:.1%} of the blocks are kept (blue)", fontsize=11)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return figure

@@ -71,7 +71,7 @@ def _resource_table(plan: Plan) -> Table:
     for column in ("design", "usable", "device", "of usable"):
         table.add_column(column, justify="right")
     used, limit = plan.chosen.resources, usable_resources(plan.board)
-    binding, _ = tightest(plan.chosen, plan.board)
+    binding, _ = tightest(plan.chosen.resources, plan.board)
     for name in RESOURCES:
         amount, usable = getattr(used, name), getattr(limit, name)
         part = f"{amount / usable:.0%}" if usable else "–"
@@ -133,7 +133,7 @@ def _alternatives_table(plan: Plan) -> Table:
             f"{design.resources.dsp:,}",
             f"{design.resources.bram18:,}",
             f"{design.resources.uram:,}",
-            _LABEL[tightest(design, plan.board)[0]],
+            _LABEL[tightest(design.resources, plan.board)[0]],
         )
     return table
 
@@ -150,7 +150,7 @@ def reasons(plan: Plan) -> Iterator[str]:
         )
     else:
         yield "No array of the search is faster under this budget, and no near tie has a smaller block."
-    binding, part = tightest(chosen, plan.board)
+    binding, part = tightest(chosen.resources, plan.board)
     if plan.next_larger:
         stops = " and ".join(_LABEL[name] for name in plan.next_larger)
         yield f"{_LABEL[binding]} is used to {part:.0%}; a step more lanes would need more {stops} than is usable."

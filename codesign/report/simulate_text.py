@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.table import Table
 
-from codesign.simulation.design import DesignOutcome
+from codesign.simulation.outcome import DesignOutcome
 
 
 def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType]:

@@ -3,122 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from codesign.boards import Board
 from codesign.design.folder import Design
 from codesign.errors import InputError
-from codesign.files import to_json, write_text
 from codesign.hardware.accelerator import WeightMemory
 from codesign.hardware.cycles import utilisation
 from codesign.hardware.images import beat_bits
 from codesign.hardware.timeline import LATENCY, external_memory
 from codesign.simulation.engine import EngineRun, simulate
 from codesign.simulation.hls import design_of, simulate_kernel
+from codesign.simulation.outcome import DesignOutcome, LayerOutcome, MemoryOutcome, TotalOutcome
 from codesign.simulation.trace import Traced
-
-RESULT = "sim.json"
-FORMAT = "codesign-sim-1"
-
-
-@dataclass(frozen=True)
-class LayerOutcome:
-    """One matrix in simulation.
-
-    Attributes:
-        name: As in the plan.
-        nonzero_blocks: Kept blocks.
-        predicted_cycles: Of the hardware model, from its first block's entry to its last result.
-        counted_cycles: The same in simulation.
-        utilisation: Useful multiply-accumulates ÷ (R·C·L · counted cycles).
-        outputs: Results compared.
-        mismatches: Of these, how many differ from the integer model's.
-        hls_mismatches: Of the HLS kernel's results, how many differ from the integer model's.
-        hls_trips: Of the HLS kernel's pipelined loop, as it counted them.
-        hls_predicted_trips: The same of the hardware model.
-    """
-
-    name: str
-    nonzero_blocks: int
-    predicted_cycles: int
-    counted_cycles: int
-    utilisation: float
-    outputs: int
-    mismatches: int
-    hls_mismatches: int
-    hls_trips: int
-    hls_predicted_trips: int
-
-
-@dataclass(frozen=True)
-class TotalOutcome:
-    """All matrices.
-
-    Attributes:
-        predicted_cycles: Of the hardware model, from the start to the last result's last beat.
-        counted_cycles: The same by the engine's counter.
-        clock_cycles: The same by the simulator's clock.
-        dense_cycles: The plan's, for the dense model on the same array, without the streams.
-        stall_cycles: Cycles that the array waited for weights, activations and room for results.
-        mismatches: Results that differ.
-        moments_off: Times at which a phase of a matrix began or ended otherwise than predicted.
-        hls_mismatches: The HLS kernel's results that differ.
-        macs_per_second: Useful multiply-accumulates per second of simulation.
-        seconds: Of simulation, without building.
-        hls_seconds: Of the HLS kernel's C simulation.
-    """
-
-    predicted_cycles: int
-    counted_cycles: int
-    clock_cycles: int
-    dense_cycles: int
-    stall_cycles: Mapping[str, int]
-    mismatches: int
-    moments_off: int
-    hls_mismatches: int
-    macs_per_second: float
-    seconds: float
-    hls_seconds: float
-
-
-@dataclass(frozen=True)
-class MemoryOutcome:
-    """The external memory that was simulated.
-
-    Attributes:
-        matrices: Whose weights it holds.
-        latency_cycles: From a burst's request to its first beat.
-        bytes_per_cycle: Of all ports together: the slower of the board's rate and the ports' width.
-        ports, port_bits: Through which it is read.
-    """
-
-    matrices: int
-    latency_cycles: int
-    bytes_per_cycle: float
-    ports: int
-    port_bits: int
-
-
-@dataclass(frozen=True)
-class DesignOutcome:
-    """What simulation of a design gave; no external memory where the engine has no port to it."""
-
-    layers: tuple[LayerOutcome, ...]
-    total: TotalOutcome
-    external_memory: MemoryOutcome | None = None
-
-    @property
-    def right(self) -> bool:
-        """No bit and no cycle differs."""
-        total = self.total
-        exact = total.predicted_cycles == total.counted_cycles == total.clock_cycles
-        return exact and not total.mismatches and not total.moments_off and self.kernel_right
-
-    @property
-    def kernel_right(self) -> bool:
-        """No bit and no trip of the HLS kernel differs."""
-        return not any(layer.hls_mismatches or layer.hls_trips != layer.hls_predicted_trips for layer in self.layers)
 
 
 def simulate_design(
@@ -217,18 +114,3 @@ def simulate_design(
             accelerator.axi_port_bits,
         )
     return DesignOutcome(tuple(outcomes), total, memory)
-
-
-def write_outcome(outcome: DesignOutcome, design: Design) -> Path:
-    """Write sim.json into the design folder."""
-    path = design.folder / RESULT
-    document = {
-        "format": FORMAT,
-        "board": design.document.board,
-        "model": design.document.model,
-        "tokens": design.document.tokens,
-        "batch": design.document.batch,
-        **asdict(outcome),
-    }
-    write_text(path, to_json(document))
-    return path

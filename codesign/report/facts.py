@@ -1,0 +1,226 @@
+"""What is known of a design: its own files, the hardware model, simulation, Vitis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from codesign.boards import Board
+from codesign.design.document import IMAGES
+from codesign.design.folder import Design
+from codesign.errors import InputError
+from codesign.files import check, read_json
+from codesign.hardware.accelerator import sparse_matrix
+from codesign.hardware.cycles import external_bytes_per_cycle, utilisation
+from codesign.hardware.predict import roofline
+from codesign.hardware.resources import (
+    Placed,
+    Resources,
+    buffer_resources,
+    engine_resources,
+    merged,
+    total,
+    weight_resources,
+)
+from codesign.models import Matrix
+from codesign.packing.images import Size, read_manifest
+from codesign.report.vitis import VitisReport
+from codesign.simulation.outcome import DesignOutcome, LayerOutcome, read_outcome
+
+METRICS = "metrics.json"
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The task's first metric, in points, of one run.
+
+    Attributes:
+        model: The model's name.
+        compression: Of the encoder's matrices.
+        dense, pruned, integer: None where a step has not been done.
+    """
+
+    model: str
+    compression: float
+    dense: float | None
+    pruned: float | None
+    integer: float | None
+
+
+class Metrics(BaseModel):
+    """What the page takes from a metrics.json; None: that step has not been done."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    task: str
+    metric: str
+    model: str
+    dense: float | None = None
+    pruned: float | None = None
+    integer: float | None = None
+    all_metrics: dict[str, dict[str, dict[str, float]]]
+    compression: dict[str, float]
+    settings: dict[str, Any] = {}
+    seed: int
+    precision: str = ""
+    versions: dict[str, str]
+    date: str = ""
+    seconds: float | None = None
+
+    @property
+    def scores(self) -> Scores:
+        """The task's first metric."""
+        return Scores(self.model, self.compression["encoder"], self.dense, self.pruned, self.integer)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a design.
+
+    Attributes:
+        design: Its folder.
+        board: Its board.
+        metrics: Its metrics.json.
+        simulated: Its sim.json; None: not simulated.
+        vitis: Vitis's reports; None: none were given.
+        others: Other runs to compare scores with.
+    """
+
+    design: Design
+    board: Board
+    metrics: Metrics
+    simulated: DesignOutcome | None
+    vitis: VitisReport | None = None
+    others: Sequence[Scores] = ()
+
+    @cached_property
+    def _placed(self) -> tuple[Placed, ...]:
+        """The matrices with their masks, where design.yaml says that they lie."""
+        rows, cols = self.design.document.accelerator.block
+        return tuple(
+            Placed(
+                sparse_matrix(
+                    Matrix(layer.name, layer.out_features, layer.in_features, layer.activation),
+                    rows,
+                    cols,
+                    self.design.packed(layer).row_blocks.tolist(),
+                ),
+                layer.weight_memory,
+                1,
+            )
+            for layer in self.design.document.layers
+        )
+
+    @cached_property
+    def parts(self) -> Mapping[str, Resources]:
+        """Resources by module of the engine."""
+        a, dsp_type = self.design.document.accelerator, self.board.device.dsp_type
+        return merged(
+            engine_resources(a, dsp_type, sum(layer.activation for layer in self.design.document.layers)),
+            buffer_resources(a, dsp_type, [placed.sparse for placed in self._placed]),
+            weight_resources(a, dsp_type, self._placed),
+        )
+
+    @cached_property
+    def resources(self) -> Resources:
+        """Of the whole engine."""
+        return total(self.parts)
+
+    @cached_property
+    def rooflines(self) -> Mapping[str, tuple[str, float | None]]:
+        """What bounds each matrix, and its multiply-accumulates per byte of external memory, None for none."""
+        d, rate = self.design.document, self.board.read_bytes_per_second
+        tokens = d.tokens * d.batch
+        streamed = d.accelerator.max_tokens < min(d.tokens, tokens)
+        return {
+            placed.sparse.matrix.name: roofline(d.accelerator, placed.sparse, tokens, placed.memory, rate, streamed)
+            for placed in self._placed
+        }
+
+    @property
+    def layers(self) -> Mapping[str, LayerOutcome]:
+        """Matrices in simulation by name; empty where there was none."""
+        return {layer.name: layer for layer in self.simulated.layers} if self.simulated else {}
+
+    @property
+    def steps(self) -> Mapping[str, float]:
+        """The task's first metric after each step that has been done."""
+        scores = {"dense": self.metrics.dense, "pruned": self.metrics.pruned, "integer": self.metrics.integer}
+        return {name: value for name, value in scores.items() if value is not None}
+
+    @property
+    def cycles(self) -> int:
+        """From start to last output, counted in simulation; without one as planned, which leaves out the streams."""
+        return self.simulated.total.counted_cycles if self.simulated else self.design.document.predicted.cycles
+
+    @property
+    def latency_ms(self) -> float:
+        """``cycles`` at the design's clock, in milliseconds."""
+        return self.cycles / self.design.document.accelerator.clock_mhz / 1000
+
+    @property
+    def speedup(self) -> float:
+        """Over the dense model on the same array."""
+        return self.design.document.predicted.dense_cycles / self.cycles
+
+    @property
+    def utilisation(self) -> float:
+        """Useful multiply-accumulates ÷ (R·C·L · cycles)."""
+        d = self.design.document
+        kept = sum(layer.nonzero_blocks for layer in d.layers)
+        return utilisation(d.accelerator, kept, d.tokens * d.batch, self.cycles)
+
+    @cached_property
+    def size(self) -> Size:
+        """Bits of the packed matrices."""
+        return read_manifest(self.design.folder / IMAGES).size
+
+    @property
+    def bytes_per_cycle(self) -> float:
+        """Of external memory, as planned; 0 without ports to it."""
+        accelerator = self.design.document.accelerator
+        if not accelerator.axi_ports:
+            return 0.0
+        return float(external_bytes_per_cycle(accelerator, self.board.read_bytes_per_second))
+
+
+def read_facts(
+    design: Design, board: Board, *, vitis: VitisReport | None = None, others: Sequence[Path] = ()
+) -> Facts:
+    """Collect what is known.
+
+    Args:
+        design: The design folder.
+        board: Its board.
+        vitis: What Vitis reported of it.
+        others: Folders of other runs or designs, each with a metrics.json of the same task and metric.
+
+    Raises:
+        InputError: metrics.json or sim.json cannot be read or does not belong to the design, or another run's is
+            missing or of another task.
+    """
+    metrics = _metrics(design.folder)
+    compared = []
+    for folder in others:
+        other = _metrics(folder)
+        for field in ("task", "metric"):
+            if getattr(other, field) != getattr(metrics, field):
+                raise InputError(
+                    "only scores of the same task can stand in one figure",
+                    file=folder / METRICS,
+                    field=field,
+                    value=getattr(other, field),
+                    accepted=getattr(metrics, field),
+                )
+        compared.append(other.scores)
+    return Facts(design, board, metrics, read_outcome(design), vitis, tuple(compared))
+
+
+def _metrics(folder: Path) -> Metrics:
+    path = folder / METRICS
+    return check(read_json(path), Metrics, path)

@@ -1,0 +1,272 @@
+"""``codesign report``: the page of a tiny design, with and without what can be known of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from PIL import Image
+
+from tests.conftest import Outcome
+from tests.report.test_vitis import CORE, TOP
+
+Run = Callable[..., Outcome]
+VOID = {"meta", "br", "img", "hr", "link", "input"}
+CHARTS = {"accuracy", "cycles", "roofline", "resources", "density", "blocks", "memory", "noise"}
+
+
+@dataclass
+class Page(HTMLParser):
+    """A page's tables, text and pictures; fails where tags do not match."""
+
+    open: list[str] = field(default_factory=list)
+    tables: list[list[list[str]]] = field(default_factory=list)
+    bad: list[str] = field(default_factory=list)
+    pictures: int = 0
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        assert tag not in ("script", "link", "iframe", "object")
+        for name in ("src", "href", "xlink:href"):
+            # What it needs is in it: pixels as data, or parts of the same figure.
+            assert (given.get(name) or "#").startswith(("data:", "#"))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        if tag == "svg":
+            self.pictures += 1
+            assert given["role"] == "img"
+            assert given["aria-label"]
+        if "bad" in (given.get("class") or "").split():
+            self.bad.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.handle_endtag(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "td" in self.open[-2:] or "th" in self.open[-2:]:
+            self.tables[-1][-1][-1] += data.strip()
+        if "style" not in self.open:
+            self.text += data
+
+
+def read(folder: Path) -> Page:
+    text = (folder / "report.html").read_text()
+    # No address is fetched: those of SVG are names.
+    assert set(re.findall(r"https?://[^\"' <)]*", text)) <= {
+        "http://www.w3.org/2000/svg",
+        "http://www.w3.org/1999/xlink",
+    }
+    assert "nan" not in re.sub(r"data:image/png;base64,[^\"]*", "", text).lower()
+    page = Page()
+    page.feed(text)
+    assert not page.open
+    assert page.pictures == len(CHARTS)
+    return page
+
+
+@pytest.fixture
+def design(quantised: Callable[[str], Path], tmp_path: Path) -> Path:
+    """A copy, to be changed."""
+    folder = tmp_path / "design"
+    shutil.copytree(quantised("bert"), folder, ignore=shutil.ignore_patterns("sim.json", "report"))
+    return folder
+
+
+def simulated(design: Path, **changes: Any) -> dict[str, Any]:
+    """A sim.json as simulation would write it, with made-up times; ``changes`` go into its total."""
+    document = yaml.safe_load((design / "design.yaml").read_text())
+    layers = [
+        {
+            "name": layer["name"],
+            "nonzero_blocks": layer["nonzero_blocks"],
+            "predicted_cycles": layer["predicted_cycles"],
+            "counted_cycles": layer["predicted_cycles"],
+            "utilisation": 0.5,
+            "outputs": layer["out_features"] * document["tokens"],
+            "mismatches": 0,
+            "hls_mismatches": 0,
+            "hls_trips": 77,
+            "hls_predicted_trips": 77,
+        }
+        for layer in document["layers"]
+    ]
+    total = {
+        "predicted_cycles": 24680,
+        "counted_cycles": 24680,
+        "clock_cycles": 24680,
+        "dense_cycles": 49360,
+        "stall_cycles": {"weights": 0, "activations": 13, "results": 0},
+        "mismatches": 0,
+        "moments_off": 0,
+        "hls_mismatches": 0,
+        "macs_per_second": 1e8,
+        "seconds": 1.0,
+        "hls_seconds": 1.0,
+    }
+    content = {"format": "codesign-sim-1", "layers": layers, "total": total | changes, "external_memory": None}
+    (design / "sim.json").write_text(json.dumps(content))
+    return content
+
+
+def test_a_page_without_simulation(codesign: Run, design: Path) -> None:
+    told = codesign("report", design)
+    assert told.code == 0, told.err
+    assert f"make -C sim DESIGN={design}" in told.out
+    page = read(design / "report")
+    document = yaml.safe_load((design / "design.yaml").read_text())
+    metrics = json.loads((design / "metrics.json").read_text())
+    assert f"Not simulated yet: make -C sim DESIGN={design}" in page.text
+    # A row per matrix, with what design.yaml says.
+    scores, layers, resources = page.tables
+    assert scores[0] == ["points", "densePyTorch", "prunedPyTorch", "integerinteger"]
+    first = metrics["all_metrics"]["integer"]["validation"][metrics["metric"]]
+    assert scores[1][0] == f"{metrics['metric']}, validation"
+    assert scores[1][-1] == f"{first:.2f}"
+    assert len(layers) == 1 + len(document["layers"])
+    for row, layer in zip(layers[1:], document["layers"], strict=True):
+        assert row[0] == layer["name"]
+        assert row[2] == f"{layer['nonzero_blocks']:,} of {layer['blocks']:,}"
+        assert row[5] == f"{layer['predicted_cycles']:,}"
+    # The same resources as in design.yaml, counted anew from masks and memories.
+    names = {"LUT": "lut", "FF": "ff", "BRAM18": "bram18", "URAM": "uram", "DSP": "dsp"}
+    for row in resources[1:]:
+        assert row[1] == f"{document['predicted']['resources'][names[row[0]]]:,}"
+    assert not page.bad
+    for name in CHARTS:
+        with Image.open(design / "report" / f"{name}.png") as picture:
+            assert picture.width > 500
+
+
+def test_a_page_with_simulation(codesign: Run, design: Path) -> None:
+    simulated(design)
+    told = codesign("report", design, "-o", design.parent / "page")
+    assert told.code == 0, told.err
+    assert "24,680 predicted, 24,680 in simulated RTL: equal" in told.out
+    document = yaml.safe_load((design / "design.yaml").read_text())
+    a = document["accelerator"]
+    macs = sum(layer["nonzero_blocks"] for layer in document["layers"]) * a["rows"] * a["cols"] * document["tokens"]
+    assert f"{macs * document['batch'] / (a['rows'] * a['cols'] * a['lanes'] * 24680):.1%}" in told.out
+    page = read(design.parent / "page")
+    assert "24,680 cycles and the HLS kernel's are exactly as predicted" in page.text
+    assert "2.00×" in page.text  # 49,360 ÷ 24,680
+    assert f"{24680 / a['clock_mhz'] / 1000:.3f} ms" in page.text
+    assert "waited 13 cycles for activations" in page.text
+    assert not page.bad
+    assert page.tables[1][0][5:] == [
+        *("cyclesmodel", "cyclesRTL", "utilisationRTL", "tripsmodel", "tripsHLS"),
+        *("outputsinteger", "differRTL", "differHLS"),
+    ]
+
+
+@pytest.mark.parametrize("what", ["mismatches", "cycles", "trips"])
+def test_what_is_not_as_it_must_be_stands_out(codesign: Run, design: Path, what: str) -> None:
+    total = {"mismatches": {"mismatches": 3}, "cycles": {"counted_cycles": 24681}}.get(what, {})
+    content = simulated(design, **total)
+    layer = content["layers"][1]
+    if what == "trips":
+        layer["hls_trips"] += 1
+    if what == "mismatches":
+        layer["mismatches"] = 3
+    if what == "cycles":
+        layer["counted_cycles"] += 1
+    (design / "sim.json").write_text(json.dumps(content))
+    told = codesign("report", design)
+    assert told.code == 0, told.err
+    assert "not as it must be" in told.out
+    page = read(design / "report")
+    assert "Simulated, and not as it must be" in page.text
+    # The verdict and the cell, and for cycles the number on top.
+    assert sorted(page.bad) == sorted(["p", "td", *(["b"] if what == "cycles" else [])])
+
+
+def test_vitis_stands_beside_the_model(codesign: Run, design: Path) -> None:
+    reports = design.parent / "work" / "syn" / "report"
+    reports.mkdir(parents=True)
+    (reports / "codesign_engine_csynth.xml").write_text(TOP)
+    (reports / "compute_process_csynth.xml").write_text(CORE.format(interval=2))
+    told = codesign("report", design, "--vitis", design.parent / "work")
+    assert told.code == 0, told.err
+    page = read(design / "report")
+    assert page.tables[2][0] == ["", "enginemodel", "usableboard file", "part", "HLS kernelVitis", "part"]
+    assert page.tables[2][1][4] == "120,000"
+    assert "1 pipelined loops, 1 of them with an initiation interval above 1" in page.text
+
+
+def test_other_runs_of_the_same_task_are_compared(codesign: Run, design: Path) -> None:
+    other = design.parent / "other"
+    other.mkdir()
+    metrics = json.loads((design / "metrics.json").read_text())
+    metrics["compression"]["encoder"] = 7.25
+    (other / "metrics.json").write_text(json.dumps(metrics))
+    assert codesign("report", design).code == 0
+    alone = (design / "report" / "accuracy.png").read_bytes()
+    told = codesign("report", design, "--compare", other)
+    assert told.code == 0, told.err
+    assert (design / "report" / "accuracy.png").read_bytes() != alone
+    assert "7×" in (design / "report" / "report.html").read_text()
+    metrics["task"] = "another"
+    (other / "metrics.json").write_text(json.dumps(metrics))
+    told = codesign("report", design, "--compare", other)
+    assert (told.code, len(told.err.splitlines())) == (2, 1)
+    assert f"{other / 'metrics.json'}: task: only scores of the same task can stand in one figure" in told.err
+
+
+def test_the_same_design_gives_the_same_bytes(codesign: Run, design: Path) -> None:
+    simulated(design)
+    for name in ("a", "b"):
+        assert codesign("report", design, "-o", design.parent / name).code == 0
+    names = sorted(path.name for path in (design.parent / "a").iterdir())
+    assert names == sorted(["report.html", *(f"{name}.png" for name in CHARTS)])
+    for name in names:
+        assert (design.parent / "a" / name).read_bytes() == (design.parent / "b" / name).read_bytes()
+
+
+def test_bad_input(codesign: Run, design: Path, tmp_path: Path) -> None:
+    def refused(*arguments: object) -> str:
+        told = codesign("report", *arguments)
+        assert told.code == 2
+        assert len(told.err.splitlines()) == 1
+        return told.err
+
+    assert "no such folder" in refused(tmp_path / "none")
+    assert "the design is for another board" in refused(design, "--board", "kv260")
+    content = simulated(design)
+    content["layers"][0]["nonzero_blocks"] += 1
+    (design / "sim.json").write_text(json.dumps(content))
+    assert "results of another design" in refused(design)
+    content["format"] = "codesign-sim-0"
+    (design / "sim.json").write_text(json.dumps(content))
+    assert "got 'codesign-sim-0'" in refused(design)
+    content = simulated(design)
+    del content["total"]["clock_cycles"]
+    (design / "sim.json").write_text(json.dumps(content))
+    assert "total.clock_cycles: this field is missing" in refused(design)
+    (design / "sim.json").write_text("{")
+    assert "not valid JSON" in refused(design)
+    (design / "sim.json").unlink()
+    target = tmp_path / "file"
+    target.write_text("")
+    assert "cannot be written" in refused(design, "-o", target / "page")
