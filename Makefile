@@ -7,6 +7,7 @@ DEMO   := build/demo
 # What a design is made by: not what simulates it.
 SOURCES := $(shell find codesign boards -path codesign/simulation -prune -o -path codesign/codegen -prune \
 	-o -name '*.py' -print -o -name '*.yaml' -print)
+EVERYTHING := $(shell find codesign hls_templates sim boards -type f -not -path '*/__pycache__/*')
 
 .PHONY: help setup demo test bench clean
 
@@ -26,19 +27,30 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[sim,synth,dev]'
 	@touch $@
 
-demo: $(STAMP) $(DEMO)/plan/plan.png $(DEMO)/prune/design/design.yaml
+demo: $(STAMP) $(DEMO)/plan/plan.png $(DEMO)/hls/manifest.json $(DEMO)/prune/design/sim.json
 	@echo
-	@echo "The plan of the embedded default for the zcu104 is in $(DEMO)/plan (plan.yaml, plan.json, plan.png),"
-	@echo "the model pruned under it in $(DEMO)/prune (checkpoint, masks, metrics.json, blocks.png), and its"
-	@echo "integer design in $(DEMO)/prune/design (design.yaml, weights.safetensors, images, metrics.json)."
-	@echo "Next: make -C sim (its hardware and HLS code in simulation), codesign gen-hls (its Vitis project)."
-	@echo "The report follows in a later version."
+	@$(BIN)/codesign report $(DEMO)/prune/design --output-dir $(DEMO)/report
+	@echo
+	@echo "The plan is in $(DEMO)/plan, the pruned model in $(DEMO)/prune, its integer design in $(DEMO)/prune/design,"
+	@echo "the Vitis HLS project in $(DEMO)/hls. Look at $(DEMO)/report/report.html first."
+	@echo "This was a small model on a made-up task; for a real one: $(BIN)/codesign prune --help, README.md."
 
 $(DEMO)/plan/plan.png: $(STAMP) $(SOURCES)
 	$(BIN)/codesign plan --board boards/zcu104.yaml --compression 2 --output-dir $(DEMO)/plan
 
 $(DEMO)/prune/design/design.yaml: $(DEMO)/plan/plan.png
 	$(BIN)/codesign prune --board boards/zcu104.yaml --plan $(DEMO)/plan --output-dir $(DEMO)/prune --overwrite
+
+# The hardware is made and simulated again when anything of the project changes.
+$(DEMO)/hls/manifest.json: $(DEMO)/prune/design/design.yaml $(EVERYTHING)
+	@echo
+	@echo "The design as a Vitis HLS project:"
+	$(BIN)/codesign gen-hls $(DEMO)/prune/design --output-dir $(DEMO)/hls --force
+
+$(DEMO)/prune/design/sim.json: $(DEMO)/prune/design/design.yaml $(EVERYTHING)
+	@echo
+	@echo "The design's hardware in simulation, bit for bit and cycle for cycle:"
+	$(BIN)/codesign simulate $(DEMO)/prune/design --work-dir build/sim
 
 test: $(STAMP)
 	$(BIN)/ruff check .

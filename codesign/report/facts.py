@@ -27,6 +27,7 @@ from codesign.hardware.resources import (
     total,
     weight_resources,
 )
+from codesign.hardware.run import dense_run_cycles, run_times
 from codesign.models import Matrix
 from codesign.packing.images import Size, read_manifest
 from codesign.report.vitis import VitisReport
@@ -153,10 +154,41 @@ class Facts:
         scores = {"dense": self.metrics.dense, "pruned": self.metrics.pruned, "integer": self.metrics.integer}
         return {name: value for name, value in scores.items() if value is not None}
 
+    @cached_property
+    def predicted_cycles(self) -> int:
+        """From start to last output, of the hardware model; without the streams where not ``whole``."""
+        d = self.design.document
+        if not self.whole:
+            return d.predicted.cycles
+        matrices = [
+            (placed.sparse.matrix, self.design.packed(layer).row_blocks.tolist(), layer.weight_memory)
+            for placed, layer in zip(self._placed, d.layers, strict=True)
+        ]
+        return run_times(d.accelerator, self.board, matrices, self._tokens)[-1].sent
+
     @property
     def cycles(self) -> int:
-        """From start to last output, counted in simulation; without one as planned, which leaves out the streams."""
-        return self.simulated.total.counted_cycles if self.simulated else self.design.document.predicted.cycles
+        """From start to last output, counted in simulation; without one, the hardware model's."""
+        return self.simulated.total.counted_cycles if self.simulated else self.predicted_cycles
+
+    @cached_property
+    def dense_cycles(self) -> int:
+        """The same of the dense model on the same array, of the hardware model."""
+        if self.simulated:
+            return self.simulated.total.dense_cycles
+        if not self.whole:
+            return self.design.document.predicted.dense_cycles
+        matrices = [placed.sparse.matrix for placed in self._placed]
+        return dense_run_cycles(self.design.document.accelerator, self.board, matrices, self._tokens)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all tokens pass in one run, which is what start to last output are known of."""
+        return self._tokens <= self.design.document.accelerator.max_tokens
+
+    @property
+    def _tokens(self) -> int:
+        return self.design.document.tokens * self.design.document.batch
 
     @property
     def latency_ms(self) -> float:
@@ -166,7 +198,7 @@ class Facts:
     @property
     def speedup(self) -> float:
         """Over the dense model on the same array."""
-        return self.design.document.predicted.dense_cycles / self.cycles
+        return self.dense_cycles / self.cycles
 
     @property
     def utilisation(self) -> float:

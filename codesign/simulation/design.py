@@ -11,7 +11,9 @@ from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory
 from codesign.hardware.cycles import utilisation
 from codesign.hardware.images import beat_bits
+from codesign.hardware.run import dense_run_cycles
 from codesign.hardware.timeline import LATENCY, external_memory
+from codesign.models import Matrix
 from codesign.simulation.engine import EngineRun, simulate
 from codesign.simulation.hls import design_of, simulate_kernel
 from codesign.simulation.outcome import DesignOutcome, LayerOutcome, MemoryOutcome, TotalOutcome
@@ -95,7 +97,13 @@ def simulate_design(
         predicted[-1].sent,
         found.cycles,
         found.clock,
-        design.document.predicted.dense_cycles,
+        dense_run_cycles(
+            accelerator,
+            board,
+            [Matrix(layer.name, layer.out_features, layer.in_features, layer.activation) for layer in layers],
+            tokens,
+            latency,
+        ),
         dict(zip(("weights", "activations", "results"), found.stalls, strict=True)),
         sum(outcome.mismatches for outcome in outcomes),
         sum(a != b for a, b in moments),

@@ -52,7 +52,7 @@ class TotalOutcome:
         predicted_cycles: Of the hardware model, from the start to the last result's last beat.
         counted_cycles: The same by the engine's counter.
         clock_cycles: The same by the simulator's clock.
-        dense_cycles: The plan's, for the dense model on the same array, without the streams.
+        dense_cycles: Of the hardware model, for the dense model on the same array, from start to last beat too.
         stall_cycles: Cycles that the array waited for weights, activations and room for results.
         mismatches: Results that differ.
         moments_off: Times at which a phase of a matrix began or ended otherwise than predicted.
