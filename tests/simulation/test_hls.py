@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,16 @@ from codesign.errors import InputError
 from codesign.simulation import bambu, fuzz_hls
 from codesign.simulation import hls as simulation
 from codesign.simulation.fuzz_hls import differences, drawn
-from codesign.simulation.hls import KERNEL, compile_program, design_of_runs, simulate_kernel
+from codesign.simulation.hls import (
+    CORE,
+    KERNEL,
+    STANDARD,
+    WARNINGS,
+    compile_program,
+    design_of_runs,
+    hls_headers,
+    simulate_kernel,
+)
 from codesign.simulation.random_designs import SMALL_ARRAY as ARRAY
 from codesign.simulation.random_designs import RandomMatrix, random_run
 
@@ -57,14 +67,31 @@ def test_the_sanitizers_find_nothing(group: int, simulators: Path) -> None:
     assert differences(found.matrices) == []
 
 
-def test_other_standards_and_compilers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_design_with_nothing_on_chip(simulators: Path) -> None:
+    design, interface = drawn(0, 2)
+    assert set(design.images.contents) == {"ddr"}
+    assert differences(simulate_kernel(design, simulators, interface=interface, flags=FAST).matrices) == []
+
+
+def test_an_older_standard(tmp_path: Path) -> None:
     """Vitis compiles with C++14; without optimisation other warnings come up."""
-    files = hls_files(small(), Interface.AXIS)
-    program, _ = compile_program(files, KERNEL, tmp_path, ["-O0", "-std=c++14"])
+    program, _ = compile_program(hls_files(small(), Interface.AXIS), KERNEL, tmp_path, ["-O0", "-std=c++14"])
     assert program.is_file()
-    if shutil.which("clang++"):
-        monkeypatch.setenv("CXX", "clang++")
-        compile_program(files, KERNEL, tmp_path, ["-O1"])
+
+
+@pytest.mark.skipif(shutil.which("clang++") is None, reason="needs clang++")
+@pytest.mark.parametrize("group", range(4))
+def test_clang_takes_every_source(group: int, tmp_path: Path) -> None:
+    design, interface = drawn(group, 2)
+    for name, data in hls_files(design, interface).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    options = [STANDARD, *WARNINGS, "-isystem", str(hls_headers()), "-Isrc", "-Itb"]
+    for source in (*KERNEL, *CORE):
+        told = subprocess.run(
+            ["clang++", "-fsyntax-only", *options, source], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert (told.returncode, told.stderr) == (0, ""), source
 
 
 def test_a_kernel_is_compiled_once(simulators: Path) -> None:
