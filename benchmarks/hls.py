@@ -27,7 +27,6 @@ from codesign.models import Matrix
 from codesign.packing.blocks import PackedMatrix, pack
 from codesign.packing.images import EngineMatrix, make_images
 from codesign.simulation.hls import simulate_kernel
-from codesign.simulation.words import activation_beats
 
 TOKENS = 128
 SHIFT = 20
@@ -48,7 +47,7 @@ def made(matrices: list[Matrix], memories: list[WeightMemory], seed: int) -> Hls
         results.append(_results(weight, multiplier, x))
     images = make_images(ARRAY, parts)
     packed: list[PackedMatrix] = [part.packed for part in parts]
-    run = VectorRun(0, TOKENS, [activation_beats(ARRAY, x) for x in activations], results)
+    run = VectorRun(0, TOKENS, activations, results)
     return HlsDesign("BERT-base, random", load_board("zcu104"), ARRAY, images, packed, [run])
 
 

@@ -6,7 +6,7 @@ import hashlib
 import platform
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -29,7 +29,7 @@ from codesign.hardware.memories import ceil_div
 from codesign.hardware.timeline import INDEX_QUEUE, READ_BEATS
 from codesign.packing.blocks import PackedMatrix
 from codesign.packing.images import ImageSet, Part, image_files
-from codesign.packing.words import Words
+from codesign.packing.streams import activation_beats
 from codesign.shipped import data_folder
 
 FORMAT = "codesign-hls-1"
@@ -55,13 +55,13 @@ class VectorRun:
     Attributes:
         first: Number of its first matrix.
         tokens: Of each matrix.
-        activations: The beats of each matrix's activations.
+        activations: Features × tokens of each matrix, int8.
         results: Features × tokens of what each must give, int8.
     """
 
     first: int
     tokens: int
-    activations: Sequence[Words]
+    activations: Sequence[NDArray[np.int8]]
     results: Sequence[NDArray[np.int8]]
 
 
@@ -129,6 +129,9 @@ def hls_files(
         InputError: The board's DSPs cannot take the products that the design packs into one, or an integer would be
             wider than Vitis takes.
     """
+    if interface is Interface.M_AXI:
+        # What comes from memory is as wide as a memory port, however wide the engine's streams are.
+        design = replace(design, accelerator=replace(design.accelerator, stream_bits=0))
     values = _values(design, interface)
     files = {}
     root = data_folder("hls_templates")
@@ -191,12 +194,14 @@ def _wanted(target: str, values: Mapping[str, Any]) -> bool:
 
 def vector_files(design: HlsDesign) -> dict[str, bytes]:
     """What the testbench reads: runs, beats of activations, results."""
-    files, lines = {}, []
+    a, files, lines = design.accelerator, {}, []
     for number, run in enumerate(design.runs):
         packed = design.packed[run.first : run.first + len(run.activations)]
-        trips = [kernel_trips(design.accelerator, m.row_blocks.tolist(), run.tokens) for m in packed]
+        trips = [kernel_trips(a, m.row_blocks.tolist(), run.tokens) for m in packed]
         lines.append(" ".join(map(str, (run.first, len(packed), run.tokens, *trips))))
-        files[f"vectors/run{number}.activations.bin"] = b"".join(beats.tobytes() for beats in run.activations)
+        files[f"vectors/run{number}.activations.bin"] = b"".join(
+            activation_beats(a, x).tobytes() for x in run.activations
+        )
         files[f"vectors/run{number}.results.bin"] = b"".join(y.astype(np.int8).tobytes() for y in run.results)
     return {"vectors/runs.txt": ("\n".join(lines) + "\n").encode(), **files}
 

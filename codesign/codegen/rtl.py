@@ -358,7 +358,7 @@ def parameter_groups(
         ParameterGroup(
             "Streams and buffers.",
             (
-                Parameter("STREAM_BITS", a.axi_port_bits, "of a beat"),
+                Parameter("STREAM_BITS", a.stream_bits, "of a beat"),
                 Parameter("ACTIVATION_BEATS", sides.activation_beats, "beats of a word of C × L activations"),
                 Parameter("COLUMNS", columns, "block columns, the most"),
                 number("COLUMN_COUNT_BITS", columns, "of a count of them"),
@@ -367,7 +367,7 @@ def parameter_groups(
                 Parameter("RESULT_WORDS", sides.result_words, "words that wait for the stream, the most"),
                 number("ROW_WORDS_BITS", row_words, "of a count of a block row's words"),
                 address("PART_BITS", a.requant_interval, "which of Q parts of a block row"),
-                Parameter("PORT_BEATS", ceil_div(a.weight_port_bits, a.axi_port_bits), "beats of a word of weights"),
+                Parameter("PORT_BEATS", ceil_div(a.weight_port_bits, a.stream_bits), "beats of a word of weights"),
             ),
         ),
         ParameterGroup(

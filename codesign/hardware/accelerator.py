@@ -44,6 +44,7 @@ class Accelerator:
         weight_port_bits: Weight bits that reach the array per cycle from on-chip memory.
         axi_ports: Memory-mapped ports that stream weights from external memory; 0 for none.
         axi_port_bits: Width of one of them.
+        stream_bits: Width of the streams of activations in and results out; 0, the default: as wide as a port.
         requant_interval: Q, cycles in which one token group of a block row is requantised. Q > 1 shares one
             requantiser between Q rows. Divides R.
         activation_memory: What the activation and result buffers are made of.
@@ -59,6 +60,7 @@ class Accelerator:
     weight_port_bits: int
     axi_ports: int
     axi_port_bits: int
+    stream_bits: int = 0
     requant_interval: int = 1
     activation_memory: Storage = Storage.BRAM
 
@@ -72,6 +74,10 @@ class Accelerator:
             raise self._refusal("axi_ports", "0 or a power of two")
         if self.axi_port_bits & (self.axi_port_bits - 1) or self.axi_port_bits < 32:
             raise self._refusal("axi_port_bits", "a power of two from 32 on")
+        if not self.stream_bits:
+            object.__setattr__(self, "stream_bits", self.axi_port_bits)
+        if self.stream_bits & (self.stream_bits - 1) or self.stream_bits < 32:
+            raise self._refusal("stream_bits", "a power of two from 32 on")
         if self.weight_bits not in WEIGHT_BITS:
             raise self._refusal("weight_bits", "8 or 4")
         if self.dsp_packing not in packing_choices(self.weight_bits):

@@ -119,7 +119,7 @@ def _tree_passes(inputs: int) -> int:
 
 def stream_logic(a: Accelerator) -> Counts:
     """The two streams' sides of the buffers."""
-    stream = a.axi_port_bits
+    stream = a.stream_bits
     results = a.rows // a.requant_interval * a.lanes * ACTIVATION_BITS
     sides = streams(a, block_rows=1)  # as wide for any number of block rows
     return {
@@ -140,7 +140,7 @@ def weight_logic(a: Accelerator, contents: Contents) -> Counts:
     counts: dict[str, dict[str, float]] = {
         "weight_memory": {"word": a.weight_port_bits},
         "weight_loader": {
-            "beat": ceil_div(a.weight_port_bits, a.axi_port_bits) * a.axi_port_bits if contents.uram_words else 0
+            "beat": ceil_div(a.weight_port_bits, a.stream_bits) * a.stream_bits if contents.uram_words else 0
         },
         "engine": {"control": 1, "layer": contents.matrices},
     }

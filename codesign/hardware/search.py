@@ -29,7 +29,10 @@ from codesign.hardware.resources import (
 )
 from codesign.hardware.work import Budget, BudgetKind, Granularity, Work
 from codesign.models import Matrix
+from codesign.numerics import ACTIVATION_BITS
 
+WIDEST_STREAM = 512
+"""Bits of a stream, the most: as wide as Alveo's memory ports, and within what AMD's stream IPs take (1,024)."""
 NEAR_TIE = 0.05
 """Designs within this fraction of the fastest are near ties, which go to the smaller block."""
 
@@ -301,6 +304,14 @@ def _weight_path(board: Board, block_bits: int, groups: int, clock_mhz: float) -
     return max(8, _power_of_two_at_least(needed)), most
 
 
+def _stream_bits(board: Board, rows: int, cols: int, lanes: int) -> int:
+    """Streams as wide as the words of activations or results that pass them, within reason: a pruned matrix takes
+    less time, its activations do not arrive the sooner.
+    """
+    word = max(rows, cols) * lanes * ACTIVATION_BITS
+    return min(max(_power_of_two_at_least(word), board.axi.port_bits), WIDEST_STREAM)
+
+
 def _power_of_two_at_most(value: int) -> int:
     return 1 << (value.bit_length() - 1)
 
@@ -332,6 +343,7 @@ def _candidates(board: Board, work: Work) -> Iterator[Candidate]:
                             clock_mhz=clock,
                             max_tokens=tile,
                             axi_port_bits=board.axi.port_bits,
+                            stream_bits=_stream_bits(board, rows // interval, cols, lanes),
                             requant_interval=interval,
                             activation_memory=storage,
                             # A beat of external memory is at most a word of weights.

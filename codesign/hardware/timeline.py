@@ -143,7 +143,7 @@ def streams(accelerator: Accelerator, block_rows: int) -> Streams:
         block_rows: Of the matrix with the most.
     """
     a = accelerator
-    width = a.axi_port_bits
+    width = a.stream_bits
     groups = token_groups(a, a.max_tokens)
     return Streams(
         ceil_div(a.cols * a.lanes * ACTIVATION_BITS, width),

@@ -207,7 +207,7 @@ def _design_sentence(accelerator: Accelerator) -> str:
     return (
         f"{packed.capitalize()} per DSP; {shared}; activations in {accelerator.activation_memory.value.upper()};"
         f" a {accelerator.weight_port_bits}-bit weight port on chip, {accelerator.axi_ports} AXI port(s) of"
-        f" {accelerator.axi_port_bits} bits."
+        f" {accelerator.axi_port_bits} bits, streams of {accelerator.stream_bits} bits."
     )
 
 

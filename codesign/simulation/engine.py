@@ -26,10 +26,10 @@ from codesign.hardware.accelerator import Accelerator
 from codesign.hardware.timeline import ExternalMemory, ExternalPart, Job, JobTimes, timeline
 from codesign.packing.blocks import PackedMatrix
 from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text
+from codesign.packing.streams import activation_beats, result_beats, results_of_beats, uram_beats
 from codesign.packing.words import Words
 from codesign.shipped import data_folder
 from codesign.simulation.toolchain import compiles, verilator_environment, verilator_version
-from codesign.simulation.words import activation_beats, result_beats, results_of_beats, uram_beats
 
 BENCH = data_folder("sim") / "engine"
 """Harness and test of the engine."""
@@ -198,7 +198,7 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         if name.endswith(".mem"):
             (folder / name).write_bytes(data)
     (folder / "activations.mem").write_bytes(_marked(beats))
-    (folder / "uram.mem").write_bytes(memory_text(uram, run.accelerator.axi_port_bits) or b"0\n")
+    (folder / "uram.mem").write_bytes(memory_text(uram, run.accelerator.stream_bits) or b"0\n")
     (folder / "external.mem").write_bytes(memory_text(external, external_bits) or b"0\n")
     pausing = max(run.pauses.activations, run.pauses.results, run.pauses.reads)
     request = {
@@ -224,7 +224,7 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         raise InputError("the simulation ended without an outcome", file=folder / "run.log")
     outcome = json.loads((folder / "outcome.json").read_text())
     times = _hex_lines(folder / "times.mem", 4)[: 5 * len(predicted)].view("<u4").reshape(-1, 5)
-    kept = _hex_lines(folder / "results.mem", run.accelerator.axi_port_bits // 8)
+    kept = _hex_lines(folder / "results.mem", run.accelerator.stream_bits // 8)
     found, at = [], 0
     for matrix, size in zip(run.matrices, sizes, strict=True):
         found.append(results_of_beats(run.accelerator, kept[at : at + size], matrix.out_features, run.tokens))

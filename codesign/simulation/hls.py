@@ -19,11 +19,9 @@ from codesign.boards import Board
 from codesign.codegen.hls import HlsDesign, Interface, VectorRun, hls_files
 from codesign.design.folder import Design
 from codesign.errors import InputError
-from codesign.hardware.accelerator import Accelerator
 from codesign.simulation.engine import EngineRun
 from codesign.simulation.toolchain import hls_headers
 from codesign.simulation.trace import Traced
-from codesign.simulation.words import activation_beats
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 STANDARD = "-std=c++17"
@@ -84,7 +82,6 @@ def design_of(design: Design, board: Board, traced: Mapping[str, Traced]) -> Hls
             accepted=f"{document.accelerator.max_tokens} or fewer",
         )
     run = _vectors(
-        document.accelerator,
         0,
         [traced[layer.key].activations for layer in layers],
         [traced[layer.key].results for layer in layers],
@@ -99,18 +96,16 @@ def design_of_runs(
 ) -> HlsDesign:
     """Runs of the same images, each with what its matrices must give, as the generator wants them."""
     first, _ = runs[0]
-    vectors = [_vectors(run.accelerator, run.first, run.activations, expected) for run, expected in runs]
+    vectors = [_vectors(run.first, run.activations, expected) for run, expected in runs]
     return HlsDesign(title, board, first.accelerator, first.images, first.packed, vectors)
 
 
 def _vectors(
-    accelerator: Accelerator,
     first: int,
     activations: Sequence[NDArray[np.int8]],
     results: Sequence[NDArray[Any]],
 ) -> VectorRun:
-    beats = [activation_beats(accelerator, x) for x in activations]
-    return VectorRun(first, activations[0].shape[1], beats, [y.astype(np.int8) for y in results])
+    return VectorRun(first, activations[0].shape[1], activations, [y.astype(np.int8) for y in results])
 
 
 def simulate_kernel(

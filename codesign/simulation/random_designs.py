@@ -128,7 +128,8 @@ def draw(seed: int) -> tuple[EngineRun, list[NDArray[np.int64]]]:
     run = replace(run, rom_tiles=bool(g.random() < 0.3))
     latency, cost = int(g.integers(1, 100)), int(g.integers(1, 4000))
     rate = Fraction(int(g.integers(ceil_div(cost, 16), cost + 1)), cost)
-    return replace(run, memory=ExternalMemory(latency, rate if g.random() < 0.7 else Fraction(1))), expected
+    run = replace(run, memory=ExternalMemory(latency, rate if g.random() < 0.7 else Fraction(1)))
+    return replace(run, accelerator=_with_streams(run.accelerator, g)), expected
 
 
 def draw_sharing(seed: int, designs: int) -> list[tuple[EngineRun, list[NDArray[np.int64]]]]:
@@ -138,6 +139,7 @@ def draw_sharing(seed: int, designs: int) -> list[tuple[EngineRun, list[NDArray[
     """
     g = np.random.default_rng(seed)
     accelerator, dsp_type, external = _draw_array(g)
+    accelerator = _with_streams(accelerator, np.random.default_rng([seed, 1]))
     matrices: list[EngineMatrix] = []
     activations, expected, sizes, tokens = [], [], [], []
     for _ in range(designs):
@@ -158,6 +160,11 @@ def draw_sharing(seed: int, designs: int) -> list[tuple[EngineRun, list[NDArray[
         found.append((run, expected[part]))
         first += size
     return found
+
+
+def _with_streams(accelerator: Accelerator, g: np.random.Generator) -> Accelerator:
+    """Streams as wide as a port, narrower or wider."""
+    return replace(accelerator, stream_bits=int(g.choice([0, 0, 32, 64, 128, 256, 512])))
 
 
 def _draw_array(g: np.random.Generator) -> tuple[Accelerator, DspType, bool]:

@@ -23,10 +23,10 @@ from codesign.codegen.hls import HlsDesign, Interface, check_board, hls_files
 from codesign.codegen.project import write_project
 from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory
+from codesign.packing.streams import activation_beats, result_beats, uram_beats
 from codesign.simulation.hls import design_of_runs
 from codesign.simulation.random_designs import SMALL_ARRAY as ARRAY
 from codesign.simulation.random_designs import RandomMatrix, random_run
-from codesign.simulation.words import activation_beats, result_beats, uram_beats
 from tests.conftest import Outcome, changed
 
 Run = Callable[..., Outcome]

@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from codesign.packing.streams import activation_beats, result_beats, results_of_beats
 from codesign.simulation.random_designs import SMALL_ARRAY
-from codesign.simulation.words import activation_beats, result_beats, results_of_beats
 from tests.hardware.designs import accelerators
 
 

@@ -27,7 +27,7 @@ def activation_beats(accelerator: Accelerator, activations: NDArray[np.int8]) ->
     padded = np.zeros((columns * a.cols, groups * a.lanes), np.int8)
     padded[:features, :tokens] = activations
     words = padded.reshape(columns, a.cols, groups, a.lanes).transpose(0, 2, 1, 3)
-    return _beats(words.reshape(columns * groups, a.cols * a.lanes).view(np.uint8), a.axi_port_bits)
+    return _beats(words.reshape(columns * groups, a.cols * a.lanes).view(np.uint8), a.stream_bits)
 
 
 def result_beats(accelerator: Accelerator, results: NDArray[np.int8]) -> Words:
@@ -46,7 +46,7 @@ def result_beats(accelerator: Accelerator, results: NDArray[np.int8]) -> Words:
     padded = np.zeros((rows * a.rows, groups * a.lanes), np.int8)
     padded[:features, :tokens] = results
     words = padded.reshape(rows, parts, a.rows // parts, groups, a.lanes).transpose(0, 3, 1, 2, 4)
-    return _beats(words.reshape(rows * groups * parts, -1).view(np.uint8), a.axi_port_bits)
+    return _beats(words.reshape(rows * groups * parts, -1).view(np.uint8), a.stream_bits)
 
 
 def results_of_beats(accelerator: Accelerator, beats: Words, features: int, tokens: int) -> NDArray[np.int8]:
@@ -63,9 +63,9 @@ def results_of_beats(accelerator: Accelerator, beats: Words, features: int, toke
 def uram_beats(accelerator: Accelerator, images: ImageSet) -> Words:
     """The beats that fill URAM with weights; none where nothing lies there. A word begins with a beat of its own."""
     if "weights_uram" not in images.contents:
-        return np.zeros((0, accelerator.axi_port_bits // 8), np.uint8)
+        return np.zeros((0, accelerator.stream_bits // 8), np.uint8)
     _, _, words = images.contents["weights_uram"]
-    return _beats(words, accelerator.axi_port_bits)
+    return _beats(words, accelerator.stream_bits)
 
 
 def _beats(words: NDArray[np.uint8], beat_bits: int) -> Words:
