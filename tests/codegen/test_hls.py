@@ -116,7 +116,7 @@ def test_every_port_has_its_interface_and_register(interface: Interface) -> None
         a, run = design.accelerator, design.runs[0]
         full = [np.zeros((m.in_features, a.max_tokens), np.int8) for m in design.packed]
         assert depths["activations"] == sum(len(activation_beats(a, x)) for x in full)
-        assert depths["activations"] >= sum(map(len, run.activations))
+        assert depths["activations"] >= sum(len(activation_beats(a, x)) for x in run.activations)
         full = [np.zeros((m.out_features, a.max_tokens), np.int8) for m in design.packed]
         assert depths["results"] == sum(len(result_beats(a, y)) for y in full)
         assert depths["weights"] == len(uram_beats(a, design.images))
@@ -127,6 +127,20 @@ def test_every_port_has_its_interface_and_register(interface: Interface) -> None
         assert length * 64 // 8 <= 4096
     readme = files["README.md"].decode()
     assert all(f"| 0x{at:02x} | `{name}`" in readme for name, at in registers.items())
+
+
+def test_memory_ports_are_as_wide_as_the_boards_and_streams_as_wide_as_the_engines() -> None:
+    design = everywhere()
+    wide = replace(design, accelerator=replace(design.accelerator, stream_bits=512))
+    assert design.accelerator.stream_bits == design.accelerator.axi_port_bits == 64
+    for interface, bits in ((Interface.M_AXI, 64), (Interface.AXIS, 512)):
+        files = hls_files(wide, interface)
+        assert f"constexpr int STREAM_BITS = {bits};" in " ".join(files["src/design.hpp"].decode().split())
+        assert (files == hls_files(design, interface)) == (interface is Interface.M_AXI)
+        # 20 + 30 + 9 features on 5 columns × 10 tokens on 3 lanes: 12 block columns of 4 words, each of whole beats.
+        words = (-(-20 // ARRAY.cols) + -(-30 // ARRAY.cols) + -(-9 // ARRAY.cols)) * -(-10 // ARRAY.lanes)
+        beats = -(-ARRAY.cols * ARRAY.lanes * 8 // bits)
+        assert len(files["vectors/run0.activations.bin"]) == words * beats * bits // 8
 
 
 def test_pragmas_of_vitis_and_of_bambu(tmp_path: Path) -> None:

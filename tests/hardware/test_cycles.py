@@ -200,6 +200,8 @@ def test_counts_that_do_not_fit_the_matrix_are_refused() -> None:
         ("axi_ports", -1),
         ("axi_ports", 3),
         ("axi_port_bits", 48),
+        ("stream_bits", 48),
+        ("stream_bits", 16),
         ("max_tokens", 0),
     ],
 )

@@ -62,6 +62,11 @@ def brute_force(board: Board, work: Work, density: float) -> list[Design]:
                     weight_port_bits=max(8, 2 ** ceil(log2(needed)), axi_ports * board.axi.port_bits),
                     axi_ports=axi_ports,
                     axi_port_bits=board.axi.port_bits,
+                    stream_bits=next(
+                        bits
+                        for bits in (32, 64, 128, 256, 512)
+                        if bits >= board.axi.port_bits and bits >= min(512, max(rows // interval, cols) * lanes * 8)
+                    ),
                     requant_interval=interval,
                     activation_memory=storage,
                 )
@@ -105,6 +110,11 @@ def check(plan: Plan) -> None:
         assert (layer.macs_per_byte is None) == (
             layer.weight_memory is not WeightMemory.DDR and plan.chosen.activations_on_chip
         )
+        # A word of activations or of results is a beat, if a beat may be so wide.
+        a = plan.chosen.accelerator
+        word = max(a.cols, a.rows // a.requant_interval) * a.lanes * 8
+        assert a.stream_bits in (word, 512) or a.stream_bits // 2 < word < a.stream_bits or word < a.axi_port_bits
+        assert a.axi_port_bits <= a.stream_bits <= 512
     blocks = {design.accelerator.block for design in plan.runners_up}
     assert plan.chosen.accelerator.block not in blocks
     assert len(blocks) == len(plan.runners_up)
