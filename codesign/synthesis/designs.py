@@ -49,6 +49,7 @@ def _array(
     tokens: int = 128,
     port: int = 128,
     axi: tuple[int, int] = (0, 128),
+    stream: int = 0,
 ) -> Accelerator:
     ports, width = axi
     return Accelerator(
@@ -62,6 +63,7 @@ def _array(
         weight_port_bits=max(port, ports * width),
         axi_ports=ports,
         axi_port_bits=width,
+        stream_bits=stream,
         requant_interval=interval,
     )
 
@@ -110,6 +112,9 @@ DESIGNS = (
         _E2,
         _array(8, 8, 3, 2, tokens=100),
         ((100, 80, _BRAM, False), (40, 100, _URAM, False)),
+    ),
+    SynthesisDesign(
+        "16×16×4, streams of 512 bits", False, _E2, _array(16, 16, 4, 4, stream=512), _layer(128, 512, _BRAM, _URAM)
     ),
     SynthesisDesign("8×8×2, 36 matrices", True, _E2, _array(8, 8, 2, 1, port=64), _layer(32, 64, _BRAM, layers=6)),
     SynthesisDesign(
