@@ -47,11 +47,11 @@ MAIN = (
 )
 _PAPER = ("--rounds", "1", "--strength", "1", "--importance", "norm", *_BLOCK)
 ABLATION = (
-    Row("paper", "lasso, norms, one cut, no distillation (the paper's)", ("--no-distill", *_PAPER)),
-    Row("logits", "… and predictions distilled", ("--hidden", "0", *_PAPER)),
-    Row("hidden", "… and hidden states distilled", _PAPER),
-    Row("second-order", "… and second-order importance with refit", ("--rounds", "1", *_BLOCK)),
-    Row("no-penalty", "block 16×16 (above) without the penalty", ("--method", "gradual", *_BLOCK)),
+    Row("paper", "one cut by norm after the lasso, no distillation (the paper's)", ("--no-distill", *_PAPER)),
+    Row("logits", "the same, predictions distilled", ("--hidden", "0", *_PAPER)),
+    Row("hidden", "the same, predictions and hidden states distilled", _PAPER),
+    Row("second-order", "one cut by second order with refit, both distilled", ("--rounds", "1", *_BLOCK)),
+    Row("no-penalty", "five cuts, as block 16×16 above, without the penalty", ("--method", "gradual", *_BLOCK)),
     Row("movement", "baseline: block movement, distilled", ("--method", "movement", *_BLOCK)),
     Row("planned", "the block that the planner picks", ()),
 )
@@ -151,7 +151,7 @@ def page(model: str, found: dict[str, dict[str, Any]]) -> Iterator[str]:
             yield f"| dense | {_scores(scores, metrics)} | | | | | {dense['seconds'] / 60:.0f} |"
         yield from (_line(row, rows[row.name], metrics) for row in MAIN if row.name in rows)
         for heading, group in (
-            ("What each part bought, in blocks of 16×16 (… adds to the line before):", ABLATION),
+            ("What each part bought, in blocks of 16×16:", ABLATION),
             ("Lower compressions:", LADDER),
         ):
             parts = [row for row in group if row.name in rows]
