@@ -82,7 +82,13 @@ DESIGNS = (
         "8×8×4, 2 ports", False, _E2, _array(8, 8, 4, 4, axi=(2, 128)), _layer(96, 256, _DDR, _BRAM, _URAM)
     ),
     SynthesisDesign("16×16×4", True, _E2, _array(16, 16, 4, 4), _layer(128, 512, _BRAM)),
-    SynthesisDesign("16×16×4, 1 port", False, _E2, _array(16, 16, 4, 2, axi=(1, 128)), _layer(192, 384, _URAM, _DDR)),
+    SynthesisDesign(
+        "16×16×4, 1 port, 512-bit streams",
+        False,
+        _E2,
+        _array(16, 16, 4, 2, axi=(1, 128), stream=512),
+        _layer(192, 384, _URAM, _DDR),
+    ),
     SynthesisDesign("8×12×6, URAM", True, _E2, _array(8, 12, 6, 4), _layer(192, 768, _URAM, _BRAM)),
     SynthesisDesign("32×32×2", False, _E2, _array(32, 32, 2, 8), _layer(128, 256, _BRAM)),
     SynthesisDesign(
@@ -112,9 +118,6 @@ DESIGNS = (
         _E2,
         _array(8, 8, 3, 2, tokens=100),
         ((100, 80, _BRAM, False), (40, 100, _URAM, False)),
-    ),
-    SynthesisDesign(
-        "16×16×4, streams of 512 bits", False, _E2, _array(16, 16, 4, 4, stream=512), _layer(128, 512, _BRAM, _URAM)
     ),
     SynthesisDesign("8×8×2, 36 matrices", True, _E2, _array(8, 8, 2, 1, port=64), _layer(32, 64, _BRAM, layers=6)),
     SynthesisDesign(

@@ -50,7 +50,7 @@ def test_every_bit_and_every_cycle(
         assert layer["utilisation"] == pytest.approx(macs / every)
     total = result["total"]
     assert total["predicted_cycles"] == total["counted_cycles"] == total["clock_cycles"]
-    assert total["dense_cycles"] > document["predicted"]["dense_cycles"]  # which is of the array alone
+    assert total["dense_cycles"] >= total["counted_cycles"]
     assert total["moments_off"] == 0
     assert predicted_cycles(folder, "zcu104") == total["counted_cycles"]
 
