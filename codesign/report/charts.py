@@ -110,6 +110,10 @@ def accuracy(facts: Facts) -> Chart:
     axes.set_ylabel(f"{facts.metrics.task} {metric}, points")
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}×"))
     axes.margins(x=0.12, y=0.25)
+    # Tenths of a point shall not look like a cliff.
+    low, high = axes.get_ylim()
+    if high - low < 2:
+        axes.set_ylim((low + high) / 2 - 1, (low + high) / 2 + 1)
     _grid(axes)
     known = ", ".join(f"{name} {value:.1f}" for name, value, *_ in _points(own) if value is not None)
     return Chart("accuracy", "Score against compression", f"{metric}: {known}", figure)
