@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from codesign.cli.options import DesignBoard
 from codesign.errors import InputError
 
 
@@ -17,12 +18,7 @@ def gen_hls(
     ] = None,
     output_dir: Annotated[Path, typer.Option("--output-dir", "-o", help="Folder to write to.")] = Path("build/hls"),
     interface: Annotated[str, typer.Option(help="Of activations and results: m_axi or axis.")] = "m_axi",
-    board: Annotated[
-        str | None,
-        typer.Option(
-            "--board", "-b", help="Board name or YAML file, the design's.", show_default="the design's, by name"
-        ),
-    ] = None,
+    board: DesignBoard = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a project that gen-hls wrote there.")] = False,
     seed: Annotated[int, typer.Option(help="Noted in the manifest; generating draws no random numbers.")] = 0,
 ) -> None:

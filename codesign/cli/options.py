@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 _PLAN = "Plan"
 
 Board = Annotated[str, typer.Option("--board", "-b", help="Board name or YAML file.", show_default=False)]
+DesignBoard = Annotated[
+    str | None,
+    typer.Option(
+        "--board", "-b", help="Board name or YAML file, the design's.", show_default="the design's, by name"
+    ),
+]
 Tokens = Annotated[int, typer.Option(help="Tokens of a sentence.", rich_help_panel=_PLAN)]
 Batch = Annotated[int, typer.Option(help="Sentences worked on together.", rich_help_panel=_PLAN)]
 LatencyMs = Annotated[

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from codesign.cli.options import DesignBoard
+
 
 def report(
     design: Annotated[Path, typer.Argument(help="Design folder.", show_default=False)],
@@ -24,12 +26,7 @@ def report(
             "--compare", help="Another run or design, for the figure of accuracy; again for more.", show_default=False
         ),
     ] = None,
-    board: Annotated[
-        str | None,
-        typer.Option(
-            "--board", "-b", help="Board name or YAML file, the design's.", show_default="the design's, by name"
-        ),
-    ] = None,
+    board: DesignBoard = None,
 ) -> None:
     """Show everything known of a design on one page, every number with where it is from.
 
@@ -44,9 +41,8 @@ def report(
         codesign report build/prune/design --vitis build/hls/work
     """
     from codesign.boards import load_board
-    from codesign.codegen.hls import TOP
+    from codesign.codegen.hls import TOP, check_board
     from codesign.design.folder import read_design
-    from codesign.errors import InputError
     from codesign.report.console import console
     from codesign.report.facts import read_facts
     from codesign.report.page import write_page
@@ -56,10 +52,7 @@ def report(
 
     found = read_design(design)
     loaded = load_board(board or found.document.board)
-    if loaded.name != found.document.board:
-        raise InputError(
-            "the design is for another board", field="--board", value=loaded.name, accepted=found.document.board
-        )
+    check_board(found.document.board, found.document.part, loaded)
     reported = read_vitis(vitis, TOP) if vitis else None
     facts = read_facts(found, loaded, vitis=reported, others=compare or ())
     path = write_page(facts, output_dir or design / "report")

@@ -7,15 +7,12 @@ from typing import Annotated
 
 import typer
 
+from codesign.cli.options import DesignBoard
+
 
 def simulate(
     design: Annotated[Path, typer.Argument(help="Design folder.", show_default=False)],
-    board: Annotated[
-        str | None,
-        typer.Option(
-            "--board", "-b", help="Board name or YAML file, the design's.", show_default="the design's, by name"
-        ),
-    ] = None,
+    board: DesignBoard = None,
     work_dir: Annotated[Path, typer.Option(help="Folder for simulators, which are built once.")] = Path("build/sim"),
     memory_latency: Annotated[
         int,
@@ -35,16 +32,13 @@ def simulate(
         codesign simulate build/prune/design
     """
     from codesign.boards import load_board
+    from codesign.codegen.hls import check_board
     from codesign.design.folder import read_design
-    from codesign.errors import InputError
     from codesign.report.console import console
 
     found = read_design(design)
     loaded = load_board(board or found.document.board)
-    if loaded.name != found.document.board:
-        raise InputError(
-            "the design is for another board", field="--board", value=loaded.name, accepted=found.document.board
-        )
+    check_board(found.document.board, found.document.part, loaded)
 
     from codesign.report.simulate_text import simulate_text
     from codesign.simulation.design import simulate_design

@@ -43,7 +43,7 @@ class LayerPlan:
     weight_memory: WeightMemory
     bound: str
     macs_per_byte: float | None
-    activation: bool = False
+    activation: bool
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from codesign.models import Matrix
 from codesign.numerics import ACTIVATION_BITS
 
 WIDEST_STREAM = 512
-"""Bits of a stream, the most: as wide as Alveo's memory ports, and within what AMD's stream IPs take (1,024)."""
+"""Bits of a stream, the most: as wide as the memory ports of Alveo cards."""
 NEAR_TIE = 0.05
 """Designs within this fraction of the fastest are near ties, which go to the smaller block."""
 
