@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from codesign.hardware.memories import ceil_div
 from codesign.hardware.timeline import INDEX_QUEUE, READ_BEATS
 from codesign.packing.blocks import PackedMatrix
 from codesign.packing.images import ImageSet, Part, image_files
+from codesign.packing.rows import WholeResults
 from codesign.packing.streams import activation_beats
 from codesign.shipped import data_folder
 
@@ -76,6 +78,7 @@ class HlsDesign:
         images: Of all matrices.
         packed: Every matrix, in the order of the images.
         runs: What the testbench runs.
+        whole: How each matrix's results are made whole; none: the engine gives them all.
     """
 
     title: str
@@ -84,6 +87,7 @@ class HlsDesign:
     images: ImageSet
     packed: Sequence[PackedMatrix]
     runs: Sequence[VectorRun]
+    whole: Sequence[WholeResults] = ()
 
 
 @dataclass(frozen=True)
@@ -145,6 +149,7 @@ def hls_files(
             files[target] = text.encode()
     images, _ = image_files(design.images)
     files |= {f"weights/{name}": data for name, data in images.items()}
+    files["weights/constants.json"] = to_json(list(_constants(design))).encode()
     files |= vector_files(design)
     files[MANIFEST] = to_json(_manifest(design, interface, command, seed, files)).encode()
     return files
@@ -204,6 +209,15 @@ def vector_files(design: HlsDesign) -> dict[str, bytes]:
         )
         files[f"vectors/run{number}.results.bin"] = b"".join(y.astype(np.int8).tobytes() for y in run.results)
     return {"vectors/runs.txt": ("\n".join(lines) + "\n").encode(), **files}
+
+
+def _constants(design: HlsDesign) -> Iterator[dict[str, Any]]:
+    """Per matrix the features that the engine does not give, and what they always are."""
+    for matrix, packed, whole in zip_longest(design.images.matrices, design.packed, design.whole):
+        features = whole.features if whole else packed.out_features
+        others = np.setdiff1d(np.arange(features), whole.run) if whole else np.empty(0, np.int64)
+        values = whole.constants[others].tolist() if whole else []
+        yield {"name": matrix.name, "features": features, "constant": others.tolist(), "values": values}
 
 
 def _values(design: HlsDesign, interface: Interface) -> dict[str, Any]:

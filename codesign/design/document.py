@@ -10,7 +10,7 @@ from codesign.hardware.accelerator import Accelerator, WeightMemory
 from codesign.hardware.resources import Resources
 from codesign.models import EncoderShape
 
-FORMAT = "codesign-design-1"
+FORMAT = "codesign-design-2"
 DESIGN = "design.yaml"
 WEIGHTS = "weights.safetensors"
 SENTENCES = "sentences.safetensors"
@@ -69,7 +69,7 @@ class Quantisation(_Strict):
 class DesignDocument(_Strict):
     """All of design.yaml; ``files`` has the SHA-256 of the other files; images have theirs in the manifest."""
 
-    format: Literal["codesign-design-1"]
+    format: Literal["codesign-design-2"]
     codesign: str
     seed: int
     board: str

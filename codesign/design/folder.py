@@ -20,6 +20,7 @@ from codesign.errors import InputError
 from codesign.files import read_text, read_yaml
 from codesign.packing.blocks import PackedMatrix, check, unpack
 from codesign.packing.images import EngineMatrix, ImageSet, read_images
+from codesign.packing.rows import block_rows_to_run, features_of, only_rows
 
 Constants = Mapping[str, NDArray[Any]]
 """weights.safetensors by key: packed matrices, and every constant of the integer model."""
@@ -44,18 +45,26 @@ class Design:
         part = {name: self.constants[f"{layer.key}.weight.{name}"] for name in ("blocks", "columns", "row_blocks")}
         return PackedMatrix(layer.out_features, layer.in_features, **part)
 
+    def features(self, layer: DesignLayer) -> NDArray[np.int64]:
+        """Output features that the engine gives: those of block rows with blocks."""
+        packed = self.packed(layer)
+        return features_of(block_rows_to_run(packed), packed.block[0], layer.out_features)
+
     def engine_matrix(self, layer: DesignLayer) -> EngineMatrix:
-        """A matrix as the engine has it."""
+        """A matrix as the engine has it: without its empty block rows."""
+        packed, features = self.packed(layer), self.features(layer)
         channels = [
-            self.constants[f"{layer.key}.{name}"].astype(np.int64) for name in ("bias", "multiplier", "shift")
+            self.constants[f"{layer.key}.{name}"].astype(np.int64)[features]
+            for name in ("bias", "multiplier", "shift")
         ]
         tables = None
-        which = np.zeros(layer.out_features, np.int64)
+        which = np.zeros(len(features), np.int64)
         if layer.activation:
             prefix = layer.key.rpartition(".")[0]
             tables = self.constants[f"{prefix}.activation.tables"].astype(np.int64)
-            which = self.constants[f"{prefix}.activation.which"].astype(np.int64)
-        return EngineMatrix(layer.name, self.packed(layer), layer.weight_memory, (*channels, which), tables)
+            which = self.constants[f"{prefix}.activation.which"].astype(np.int64)[features]
+        run = only_rows(packed, block_rows_to_run(packed))
+        return EngineMatrix(layer.name, run, layer.weight_memory, (*channels, which), tables)
 
     @cached_property
     def images(self) -> ImageSet:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -123,7 +123,7 @@ class SparseMatrix:
     Attributes:
         matrix: Name and sides.
         blocks: Block rows × block columns, pruned ones included (sides are padded to whole blocks).
-        rows: (nonzero blocks of a block row, block rows that have so many), ascending, no count twice.
+        rows: (nonzero blocks of a block row, block rows that are run and have so many), ascending, no count twice.
     """
 
     matrix: Matrix
@@ -137,12 +137,12 @@ class SparseMatrix:
 
     @cached_property
     def block_rows(self) -> int:
-        """⌈N / R⌉."""
+        """Block rows that are run."""
         return sum(count for _, count in self.rows)
 
     @cached_property
     def index_entries(self) -> int:
-        """Words of the index image: one per nonzero block, and one per empty block row (it has a bias)."""
+        """Words of the index image: one per nonzero block, and one per empty block row that is run, for its bias."""
         return sum(max(blocks, 1) * count for blocks, count in self.rows)
 
 
@@ -152,21 +152,46 @@ def block_grid(matrix: Matrix, rows: int, cols: int) -> tuple[int, int]:
 
 
 def sparse_matrix(matrix: Matrix, rows: int, cols: int, blocks_per_row: Iterable[int]) -> SparseMatrix:
-    """A matrix whose block rows have these many nonzero blocks, as a pruner left it.
+    """A matrix whose block rows have these many nonzero blocks, all of them run.
 
     Raises:
         ValueError: Not one count per block row, or a count outside 0 … block columns.
     """
     grid_rows, grid_cols = block_grid(matrix, rows, cols)
-    counts = Counter(blocks_per_row)
-    if counts.total() != grid_rows or any(not 0 <= blocks <= grid_cols for blocks in counts):
+    counts = list(blocks_per_row)
+    if len(counts) != grid_rows or any(not 0 <= blocks <= grid_cols for blocks in counts):
         raise ValueError(f"{matrix.name}: needs {grid_rows} counts from 0 to {grid_cols}")
-    return SparseMatrix(matrix, grid_rows * grid_cols, tuple(sorted(counts.items())))
+    return SparseMatrix(matrix, grid_rows * grid_cols, _histogram(counts))
+
+
+def pruned_matrix(matrix: Matrix, rows: int, cols: int, blocks_per_row: Iterable[int]) -> SparseMatrix:
+    """The same of a matrix as a pruner left it: its empty block rows are not run.
+
+    Raises:
+        ValueError: As ``sparse_matrix``.
+    """
+    counts = list(blocks_per_row)
+    return replace(sparse_matrix(matrix, rows, cols, counts), rows=_histogram(rows_to_run(counts)))
+
+
+def rows_to_run(row_blocks: Iterable[int]) -> list[int]:
+    """Nonzero blocks of the block rows that a design runs: not the empty ones, whose results are constants.
+
+    One empty row stays where there is no other, since an engine runs every matrix.
+    """
+    return [blocks for blocks in row_blocks if blocks] or [0]
+
+
+def _histogram(row_blocks: Iterable[int]) -> tuple[tuple[int, int], ...]:
+    return tuple(sorted(Counter(row_blocks).items()))
 
 
 def spread_evenly(matrix: Matrix, rows: int, cols: int, nonzero_blocks: int) -> SparseMatrix:
-    """A matrix whose nonzero blocks are spread over its block rows as evenly as whole blocks allow."""
+    """A matrix whose nonzero blocks are spread over its block rows as evenly as whole blocks allow.
+
+    Where there are fewer blocks than block rows, the others are empty and not run.
+    """
     grid_rows, grid_cols = block_grid(matrix, rows, cols)
     few, rest = divmod(min(nonzero_blocks, grid_rows * grid_cols), grid_rows)
-    histogram = ((few, grid_rows - rest), (few + 1, rest)) if rest else ((few, grid_rows),)
-    return SparseMatrix(matrix, grid_rows * grid_cols, histogram)
+    histogram = tuple((blocks, n) for blocks, n in ((few, grid_rows - rest), (few + 1, rest)) if blocks and n)
+    return SparseMatrix(matrix, grid_rows * grid_cols, histogram or ((0, 1),))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from codesign.boards import Board
-from codesign.hardware.accelerator import Accelerator, SparseMatrix, WeightMemory, block_grid
+from codesign.hardware.accelerator import Accelerator, SparseMatrix, WeightMemory, block_grid, rows_to_run
 from codesign.hardware.images import external_beats
 from codesign.hardware.predict import predict, sparsify
 from codesign.hardware.timeline import LATENCY, ExternalPart, Job, JobTimes, external_memory, streams, timeline
@@ -20,6 +20,7 @@ def jobs(accelerator: Accelerator, matrices: Iterable[tuple[Matrix, RowBlocks, W
     base = 0
     for matrix, row_blocks, memory in matrices:
         _, columns = block_grid(matrix, accelerator.rows, accelerator.cols)
+        row_blocks = rows_to_run(row_blocks)
         external = None
         if memory is WeightMemory.DDR:
             entries = sum(max(blocks, 1) for blocks in row_blocks)

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 
 from codesign.boards import Board
-from codesign.hardware.accelerator import SparseMatrix, block_grid, sparse_matrix
+from codesign.hardware.accelerator import SparseMatrix, block_grid, pruned_matrix
 from codesign.hardware.cycles import block_cycles, fetch_cycles, token_groups
 from codesign.hardware.predict import Design, predict
 from codesign.hardware.resources import usable_resources
@@ -56,9 +56,9 @@ class Hardware:
 
     @cached_property
     def free_blocks(self) -> dict[str, int] | None:
-        """Blocks of each block row that cost no cycles, where cycles are the budget; None where they are not.
+        """Blocks of a block row that cost no more cycles than one; None where cycles are not the budget.
 
-        A block row lasts at least T·Q, so up to T·Q / max(T, F) blocks are free.
+        A block row that is run lasts at least T·Q, as long as T·Q / max(T, F) blocks.
         """
         if self.plan.budget.kind is not BudgetKind.LATENCY:
             return None
@@ -75,7 +75,7 @@ class Hardware:
         """What is predicted of these masks, weights placed anew."""
         rows, cols = self.block
         sparse: list[SparseMatrix] = [
-            sparse_matrix(matrix, rows, cols, masks[name].sum(dim=1).tolist())
+            pruned_matrix(matrix, rows, cols, masks[name].sum(dim=1).tolist())
             for name, matrix in self.matrices.items()
         ]
         tokens = self.plan.tokens

@@ -49,7 +49,8 @@ def select(
         rules: Floor and balance.
         present: Blocks that still exist; pruned ones do not come back.
         reached: Says for an error message what masks reach.
-        free: Per matrix how many blocks of each block row cost nothing: the best so many always stay.
+        free: Per matrix how many blocks of a block row cost no more than one: of a row that stays, the best so many
+            stay, unless rows are to be balanced.
 
     Returns:
         Per matrix the mask of the kept blocks, on the CPU. One block more, in the order of worth, would break
@@ -76,9 +77,6 @@ def select(
         key = worth[name].flatten()
         order = key.argsort(descending=True, stable=True)
         keys.append(key.clone().index_fill_(0, order[: _floor(key.numel(), rules)], torch.inf))
-        if free is not None:
-            cheapest = worth[name].argsort(dim=1, descending=True, stable=True)[:, : free[name]]
-            keys[-1].view_as(worth[name]).scatter_(1, cheapest, torch.inf)
         keys[-1][~present[name].flatten()] = -1.0
     flat = torch.cat(keys)
     sizes = [key.numel() for key in keys]
@@ -90,9 +88,11 @@ def select(
         chosen[order[:kept]] = True
         parts = torch.split(chosen, sizes)
         found = {name: part.view_as(worth[name]) for name, part in zip(names, parts, strict=True)}
-        if rules.balance is None:
-            return found
-        return {name: balanced(worth[name], mask, rules.balance) for name, mask in found.items()}
+        if rules.balance is not None:
+            found = {name: balanced(worth[name], mask, rules.balance) for name, mask in found.items()}
+        elif free is not None:
+            found = {name: filled(worth[name], mask, free[name]) for name, mask in found.items()}
+        return found
 
     if not allows(masks(fewest)):
         best = f": best {reached(masks(fewest))}" if reached else ""
@@ -114,6 +114,13 @@ def select(
 
 def _floor(blocks: int, rules: Rules) -> int:
     return max(1, ceil(rules.floor * blocks - 1e-9))
+
+
+def filled(worth: Tensor, mask: Tensor, least: int) -> Tensor:
+    """The mask with the best ``least`` blocks of every block row that has any; blocks worth less than 0 are gone."""
+    best = worth.argsort(dim=1, descending=True, stable=True)[:, :least]
+    more = torch.zeros_like(mask).scatter_(1, best, value=True)
+    return mask | (more & mask.any(dim=1, keepdim=True) & (worth >= 0))
 
 
 def balanced(worth: Tensor, mask: Tensor, spread: int) -> Tensor:

@@ -15,7 +15,7 @@ from codesign.design.document import IMAGES
 from codesign.design.folder import Design
 from codesign.errors import InputError
 from codesign.files import check, read_json
-from codesign.hardware.accelerator import sparse_matrix
+from codesign.hardware.accelerator import pruned_matrix
 from codesign.hardware.cycles import external_bytes_per_cycle, utilisation
 from codesign.hardware.predict import roofline
 from codesign.hardware.resources import (
@@ -105,7 +105,7 @@ class Facts:
         rows, cols = self.design.document.accelerator.block
         return tuple(
             Placed(
-                sparse_matrix(
+                pruned_matrix(
                     Matrix(layer.name, layer.out_features, layer.in_features, layer.activation),
                     rows,
                     cols,

@@ -59,7 +59,7 @@ def simulate_design(
         accelerator,
         board.device.dsp_type,
         design.images,
-        [design.packed(layer) for layer in layers],
+        [design.engine_matrix(layer).packed for layer in layers],
         inputs,
         memory=external_memory(accelerator, board, latency),
     )
@@ -72,6 +72,7 @@ def simulate_design(
         layers, found.results, predicted, found.times, kernel.matrices, strict=True
     ):
         wanted = traced[layer.key].results
+        whole = traced[layer.key].whole(result)
         cycles = have.written - have.begun
         outcomes.append(
             LayerOutcome(
@@ -81,7 +82,7 @@ def simulate_design(
                 cycles,
                 utilisation(accelerator, layer.nonzero_blocks, tokens, cycles),
                 wanted.size,
-                int((result != wanted).sum()),
+                int((whole != wanted).sum()),
                 hls.mismatches,
                 hls.trips,
                 hls.predicted_trips,

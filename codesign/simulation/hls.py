@@ -84,11 +84,12 @@ def design_of(design: Design, board: Board, traced: Mapping[str, Traced]) -> Hls
     run = _vectors(
         0,
         [traced[layer.key].activations for layer in layers],
-        [traced[layer.key].results for layer in layers],
+        [traced[layer.key].run for layer in layers],
     )
-    packed = [design.packed(layer) for layer in layers]
+    packed = [design.engine_matrix(layer).packed for layer in layers]
     title = f"{document.model} on {document.board}"
-    return HlsDesign(title, board, document.accelerator, design.images, packed, [run])
+    whole = [traced[layer.key].whole for layer in layers]
+    return HlsDesign(title, board, document.accelerator, design.images, packed, [run], whole)
 
 
 def design_of_runs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from codesign.design.document import SENTENCES
 from codesign.design.folder import Design
 from codesign.errors import InputError
+from codesign.packing.rows import WholeResults
 from codesign.quantisation.classifier import IntegerClassifier
 from codesign.quantisation.encoder import Activation, Layer, Linear
 from codesign.quantisation.load import load_encoder
@@ -23,10 +25,19 @@ from codesign.quantisation.load import load_encoder
 
 @dataclass(frozen=True)
 class Traced:
-    """One matrix: features × tokens, int8, that it gets and gives (behind its activation, if it has one)."""
+    """One matrix: features × tokens, int8, that it gets and gives (behind its activation, if it has one).
+
+    ``whole`` makes ``results`` of those that the engine gives.
+    """
 
     activations: NDArray[np.int8]
     results: NDArray[np.int8]
+    whole: WholeResults
+
+    @property
+    def run(self) -> NDArray[np.int8]:
+        """Results that the engine gives."""
+        return self.results[self.whole.run]
 
 
 class _Watched:
@@ -68,8 +79,14 @@ def trace(design: Design) -> dict[str, Traced]:
     for layer in design.document.layers:
         _, number, part = layer.key.split(".")
         parts = watched[int(number)]
-        result = parts["activation"] if layer.activation else parts[part]
-        found[layer.key] = Traced(_by_feature(parts[part].given), _by_feature(result.found))
+        behind = [parts[part], parts["activation"]] if layer.activation else [parts[part]]
+        nothing = torch.zeros(1, 1, layer.in_features, dtype=torch.int64)
+        whole = WholeResults(
+            layer.out_features,
+            design.features(layer),
+            _by_feature(reduce(lambda value, watched: watched.part(value), behind, nothing))[:, 0],
+        )
+        found[layer.key] = Traced(_by_feature(parts[part].given), _by_feature(behind[-1].found), whole)
     return found
 
 

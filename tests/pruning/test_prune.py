@@ -15,7 +15,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from codesign.boards import load_board
-from codesign.hardware.accelerator import sparse_matrix
+from codesign.hardware.accelerator import pruned_matrix
 from codesign.hardware.predict import predict
 from codesign.models import Matrix
 from codesign.planning import load_plan
@@ -81,7 +81,7 @@ def check_folder(folder: Path, compression: float = 2.0) -> dict[str, object]:
         if metrics["settings"]["balance"] is None:
             assert empty <= math.ceil(metrics["settings"]["floor"] * mask.numel())
         matrix = Matrix(layer.name, *weight.shape)
-        sparse.append(sparse_matrix(matrix, rows, cols, mask.sum(dim=1).tolist()))
+        sparse.append(pruned_matrix(matrix, rows, cols, mask.sum(dim=1).tolist()))
     # The budget is met, and undershot by less than 0.5 % or one block.
     assert total / kept >= compression
     assert kept > total / compression * 0.995 - rows * cols

@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from codesign.boards import load_board
 from codesign.design import read_design
 from codesign.errors import InputError
-from codesign.hardware.accelerator import sparse_matrix
+from codesign.hardware.accelerator import pruned_matrix
 from codesign.hardware.predict import predict
 from codesign.models import Matrix
 from codesign.packing.blocks import unpack
@@ -78,7 +78,7 @@ def test_the_design_folder_is_whole(
 
     # Cycles and resources are the hardware model's of these masks.
     sparse = [
-        sparse_matrix(
+        pruned_matrix(
             Matrix(x.name, x.out_features, x.in_features, x.activation),
             plan.rows,
             plan.cols,
@@ -97,6 +97,11 @@ def test_the_design_folder_is_whole(
     for layer in design.document.layers:
         stored, image = design.engine_matrix(layer), engine[layer.name]
         assert np.array_equal(unpack(stored.packed), unpack(image.packed))
+        # Empty block rows are not in the images.
+        whole, features = unpack(design.packed(layer)), design.features(layer)
+        assert np.array_equal(whole[features], unpack(image.packed))
+        assert not np.delete(whole, features, axis=0).any()
+        assert len(features) == plan.rows * max(1, int(masks[layer.name].any(1).sum()))
         assert all(np.array_equal(a, b) for a, b in zip(stored.channels, image.channels, strict=True))
         assert layer.nonzero_blocks == int(masks[layer.name].sum()) == len(image.packed.blocks)
         assert layer.activation == (image.tables is not None) == layer.key.endswith("ffn_in")
@@ -323,8 +328,8 @@ def design(runs: Path) -> Path:
             "model.safetensors: design.yaml names this file, it is not there",
         ),
         (
-            lambda f: swap(f / "design.yaml", "codesign-design-1", "codesign-design-4"),
-            "a design of another format version (got 'codesign-design-4'); accepted: codesign-design-1",
+            lambda f: swap(f / "design.yaml", "codesign-design-2", "codesign-design-4"),
+            "a design of another format version (got 'codesign-design-4'); accepted: codesign-design-2",
         ),
         (
             lambda f: swap(f / "design.yaml", "nonzero_blocks: ", "nonzero_blocks: 1"),
