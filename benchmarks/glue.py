@@ -1,0 +1,302 @@
+"""The whole chain on real data: ``python -m benchmarks.glue --model FOLDER --data-dir FOLDER``.
+
+Writes docs/results/glue.md. Fine-tunes a model on SST-2, CoLA, MRPC and RTE, plans an array for each compression,
+prunes, makes the integer design, and runs two designs of SST-2 through simulated RTL and the HLS kernel. What is
+there already (below ``build/results/glue``) is not done again; an interrupted run is resumed. All of it takes many
+hours on two cores; ``--task`` and ``--compression`` do a part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from benchmarks.pruning import DENSE, ROOT
+from benchmarks.pruning import RUNS as PRUNING_RUNS
+from codesign.boards import load_board
+from codesign.design.folder import read_design
+from codesign.files import read_json, to_json, write_text
+from codesign.report.facts import read_facts
+
+RESULT = ROOT / "docs" / "results" / "glue.md"
+RUNS = ROOT / "build" / "results" / "glue"
+TASKS = {"sst2": "SST-2", "cola": "CoLA", "mrpc": "MRPC", "rte": "RTE"}
+COMPRESSIONS = (1.8, 2.5, 5.0)
+OPTIONS = {"sst2": ("--sparse-epochs", "1", "--retrain-epochs", "1")}  # 67,000 sentences
+"""Of pruning, where the defaults are not right."""
+SIMULATED = (("sst2", 1.8), ("sst2", 5.0))
+MEAN_LOSS = {1.8: 1.0, 2.5: 2.0}
+"""Goals: points lost in the mean of the tasks, at most."""
+BEST_LOSS = {5.0: 2.0}
+"""Goals: points lost on the best task, at most."""
+INTEGER_LOSS, SPEEDUP = 0.5, 0.97
+"""Goals: points between float and integer, at most; speed-up over compression, at least."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One design.
+
+    Attributes:
+        task, metric: Of the score.
+        compression: Asked for; 1 for the dense model.
+        reached: Of the encoder's matrices.
+        array: R×C×L, with the block R×C.
+        dense, pruned, integer: Scores in points; of the dense model, ``pruned`` is its own.
+        decided_otherwise: Sentences that the integers decide otherwise, and of how many.
+        cycles, dense_cycles: From start to last output, of the design and of the dense model on the same array, by
+            the hardware model.
+        counted: Cycles in simulated RTL; None: not simulated.
+        outputs, mismatches, hls_mismatches: Compared there.
+        minutes: Of pruning and quantising, wall time.
+        settings: As codesign prune took them.
+    """
+
+    task: str
+    metric: str
+    compression: float
+    reached: float
+    array: str
+    dense: float
+    pruned: float
+    integer: float
+    decided_otherwise: tuple[int, int]
+    cycles: int
+    dense_cycles: int
+    counted: int | None
+    outputs: int
+    mismatches: int
+    hls_mismatches: int
+    minutes: float
+    settings: dict[str, Any]
+    seed: int
+    precision: str
+    versions: dict[str, str]
+
+    @property
+    def speedup(self) -> float:
+        """Over the dense model on the same array: counted, where it was simulated."""
+        return self.dense_cycles / (self.counted or self.cycles)
+
+
+def main() -> None:
+    """Run what is missing and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="folder or hub name")
+    parser.add_argument("--name", default="MiniLM-L6-H384", help="what the page calls the model")
+    parser.add_argument("--data-dir", required=True, help="folder with a sub-folder per task")
+    parser.add_argument("--task", action="append", dest="tasks", choices=TASKS, help="only this; may be given again")
+    parser.add_argument("--compression", action="append", type=float, dest="compressions", choices=COMPRESSIONS)
+    parser.add_argument("--board", default="zcu104")
+    parser.add_argument("--seed", default="0")
+    given = parser.parse_args()
+    for task in given.tasks or TASKS:
+        common = ["--board", given.board, "--task", task, "--data-dir", given.data_dir, "--seed", given.seed]
+        dense = PRUNING_RUNS / task / given.name
+        untouched = ("--compression", "1", "--method", "gradual", "--importance", "norm", "--block", "16x16")
+        none = ("--sparse-epochs", "0", "--retrain-epochs", "0", *DENSE.get(task, ("--dense-epochs", "5")))
+        prune(dense, [*common, "--model", given.model, *untouched, *none, "--no-quantize"])
+        if not (RUNS / task / "1" / "design.yaml").is_file():
+            codesign("quantize", str(dense), "--data-dir", given.data_dir, "-o", str(RUNS / task / "1"))
+        for compression in given.compressions or COMPRESSIONS:
+            run = RUNS / task / f"{compression:g}"
+            asked = ["--model", str(dense), "--compression", f"{compression:g}", *OPTIONS.get(task, ())]
+            prune(run, [*common, *asked])
+            if (task, compression) in SIMULATED and not (run / "design" / "sim.json").is_file():
+                codesign("simulate", str(run / "design"), "--work-dir", str(ROOT / "build" / "sim"))
+            write_page(given.name)
+    print(f"wrote {RESULT}")
+
+
+def codesign(*arguments: str) -> None:
+    """One command."""
+    subprocess.run([sys.executable, "-m", "codesign", *arguments], check=True)
+
+
+def prune(folder: Path, options: Sequence[str]) -> None:
+    """``codesign prune`` into a folder, unless it has been done; goes on with what was interrupted."""
+    if not (folder / "metrics.json").is_file():
+        resume = ["--resume"] if (folder / "work" / "run.json").is_file() else []
+        print(f"== {folder.relative_to(ROOT)}", flush=True)
+        codesign("prune", *options, "-o", str(folder), *resume)
+
+
+def write_page(model: str) -> None:
+    """The page, its figure and, beside them, the rows as data."""
+    rows = list(read_rows())
+    figure = chart(rows)
+    figure.savefig(RESULT.with_suffix(".png"), dpi=120)
+    write_text(RESULT, "\n".join(page(model, rows)) + "\n")
+    write_text(RESULT.with_suffix(".json"), to_json([asdict(row) for row in rows]))
+
+
+def read_rows() -> Iterator[Row]:
+    """Every design that is there, tasks in order, the dense one first."""
+    for task in TASKS:
+        for compression in (1.0, *COMPRESSIONS):
+            folder = RUNS / task / f"{compression:g}" / ("design" if compression > 1 else "")
+            if (folder / "design.yaml").is_file():
+                yield _row(task, compression, folder)
+
+
+def _row(task: str, compression: float, folder: Path) -> Row:
+    design = read_design(folder)
+    facts = read_facts(design, load_board(design.document.board))
+    metrics = read_json(folder / "metrics.json")
+    split = next(iter(metrics["all_metrics"]["pruned"]))
+    agreed = metrics["integer_against_float"][split]
+    total = facts.simulated.total if facts.simulated else None
+    return Row(
+        task,
+        metrics["metric"],
+        compression,
+        metrics["compression"]["encoder"],
+        design.document.accelerator.shape,
+        metrics["dense"],
+        metrics["pruned"],
+        metrics["integer"],
+        (agreed["decided_otherwise"], agreed["sentences"]),
+        facts.predicted_cycles,
+        facts.dense_cycles,
+        total.counted_cycles if total else None,
+        sum(layer.outputs for layer in facts.simulated.layers) if facts.simulated else 0,
+        total.mismatches if total else 0,
+        total.hls_mismatches if total else 0,
+        (metrics["seconds"] + metrics["quantise_seconds"]["all"]) / 60,
+        metrics["settings"],
+        metrics["seed"],
+        metrics["precision"],
+        metrics["versions"],
+    )
+
+
+def page(model: str, rows: Sequence[Row]) -> Iterator[str]:
+    """The page, line by line."""
+    first = rows[0]
+    versions = ", ".join(f"{name} {version}" for name, version in first.versions.items())
+    yield f"# {model} from sentence to cycle, on zcu104"
+    yield ""
+    yield (
+        f"Written by `python -m benchmarks.glue` on {datetime.date.today().isoformat()}"
+        f" ({versions}; seed {first.seed}, training in {first.precision})."
+    )
+    yield ""
+    yield (
+        "Scores are in points on the development set, of the weights after the last epoch: float, and of the integer"
+        " model that the hardware equals. Loss: dense float less pruned float. Otherwise: sentences that the integers"
+        " decide otherwise than the float model. Cycles: all 36 matrices on 128 tokens, from start to last output, of"
+        " the hardware model and, where it says so, counted in simulated RTL; speed-up over the dense model on the"
+        " same array, by the same model. Minutes are wall time, whatever else the machine did. One seed: the standard"
+        " error of an accuracy of 89 % is 1.1 points on SST-2's 872 sentences, that of 63 % 2.9 on RTE's 277."
+    )
+    yield ""
+    yield "![Scores against compression](glue.png)"
+    for task, title in TASKS.items():
+        mine = [row for row in rows if row.task == task]
+        if not mine:
+            continue
+        yield ""
+        yield f"## {title}"
+        yield ""
+        yield (
+            f"| | {mine[0].metric}, float | integer | loss | otherwise | compression | array | cycles | counted |"
+            " speed-up | ÷ compression | minutes |"
+        )
+        yield f"|---|{'---|' * 11}"
+        yield from map(_line, mine)
+    yield ""
+    yield "## Against the goals"
+    yield ""
+    yield from (f"- {text}" for text in goals(rows))
+    yield ""
+    yield "Options of each run, as `codesign prune` took them, are in `settings` of glue.json beside this page."
+
+
+def _line(row: Row) -> str:
+    otherwise = "{} of {}".format(*row.decided_otherwise)
+    if row.compression == 1:
+        return (
+            f"| dense | {row.pruned:.1f} | {row.integer:.1f} | | {otherwise} | | {row.array} | {row.cycles:,} | | | |"
+            f" {row.minutes:.0f} |"
+        )
+    return (
+        f"| {row.compression:g}× | {row.pruned:.1f} | {row.integer:.1f} | {row.dense - row.pruned:+.1f} | {otherwise}"
+        f" | {row.reached:.2f}× | {row.array} | {row.cycles:,} | {f'{row.counted:,}' if row.counted else ''}"
+        f" | {row.speedup:.2f}× | {row.speedup / row.reached:.3f} | {row.minutes:.0f} |"
+    )
+
+
+def goals(rows: Sequence[Row]) -> Iterator[str]:
+    """What was to be reached, and what was."""
+    for compression in COMPRESSIONS:
+        lost = {row.task: row.dense - row.pruned for row in rows if row.compression == compression}
+        missing = [title for task, title in TASKS.items() if task not in lost]
+        if not lost:
+            continue
+        without = f", without {', '.join(missing)}, which has not been run" if missing else ""
+        if compression in MEAN_LOSS:
+            mean = sum(lost.values()) / len(lost)
+            yield f"Mean loss at {compression:g}×: {mean:+.1f} points (at most {MEAN_LOSS[compression]}){without}."
+        if compression in BEST_LOSS:
+            task = min(lost, key=lambda name: lost[name])
+            yield (
+                f"Least loss at {compression:g}×: {lost[task]:+.1f} points, on {TASKS[task]}"
+                f" (at most {BEST_LOSS[compression]}){without}."
+            )
+    far = [row for row in rows if abs(row.integer - row.pruned) > INTEGER_LOSS]
+    named = ", ".join(
+        f"{TASKS[row.task]} {'dense' if row.compression == 1 else f'{row.compression:g}×'}"
+        f" {row.integer - row.pruned:+.2f}"
+        for row in far
+    )
+    within = f"{len(rows) - len(far)} of {len(rows)} designs"
+    yield f"Integer within {INTEGER_LOSS} of float: {within}{f'; not {named}' if far else ''}."
+    pruned = [row for row in rows if row.compression > 1]
+    if pruned:
+        worst = min(pruned, key=lambda row: row.speedup / row.reached)
+        yield (
+            f"Speed-up ÷ compression, least: {worst.speedup / worst.reached:.3f}, {TASKS[worst.task]}"
+            f" {worst.compression:g}× (at least {SPEEDUP})."
+        )
+    for row in rows:
+        if row.counted is not None:
+            yield (
+                f"{TASKS[row.task]} {row.compression:g}× in simulation: {row.cycles:,} cycles predicted,"
+                f" {row.counted:,} counted; of {row.outputs:,} outputs {row.mismatches} differ in RTL,"
+                f" {row.hls_mismatches} in the HLS kernel."
+            )
+
+
+def chart(rows: Sequence[Row]) -> Figure:
+    """Scores against compression, a panel per task."""
+    tasks = [task for task in TASKS if any(row.task == task for row in rows)]
+    figure = Figure(figsize=(2.6 * len(tasks), 2.8), layout="constrained")
+    for number, task in enumerate(tasks):
+        axes = figure.add_subplot(1, len(tasks), number + 1)
+        mine = [row for row in rows if row.task == task]
+        reached = [row.reached for row in mine]
+        axes.axhline(mine[0].dense, color="0.6", linewidth=1, linestyle="--", label="dense, float")
+        axes.plot(reached, [row.pruned for row in mine], "o-", color="#2563eb", label="pruned, float")
+        axes.plot(reached, [row.integer for row in mine], "D", color="#ea580c", markersize=4, label="integer")
+        axes.set_title(TASKS[task])
+        axes.set_xlabel("compression")
+        axes.set_ylabel(f"{mine[0].metric}, points")
+        low, high = axes.get_ylim()
+        axes.set_ylim(min(low, high - 10), high + 0.5)  # tenths of a point shall not look like a cliff
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        if number == 0:
+            axes.legend(frameon=False, fontsize="small")
+    return figure
+
+
+if __name__ == "__main__":
+    main()
