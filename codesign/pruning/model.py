@@ -77,6 +77,13 @@ def load_classifier(model: str | Path, task: Task, tokens: int, seed: int) -> Cl
             accepted="a folder with config.json, tokenizer and all weights of the encoder",
         )
     check_finite(loaded, model)
+    known = loaded.get_input_embeddings().num_embeddings
+    if len(tokenizer) > known:
+        raise InputError(
+            f"the tokenizer has {len(tokenizer)} tokens, the model embeddings for {known}",
+            file=model,
+            accepted="the tokenizer that the model was trained with",
+        )
     longest = min(int(loaded.config.max_position_embeddings), int(tokenizer.model_max_length))
     if tokens > longest:
         raise InputError(

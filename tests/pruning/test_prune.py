@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -227,6 +228,12 @@ def test_bad_models_are_refused_in_one_line(codesign: Run, models: Path, tmp_pat
     data = ("--data-dir", models / "data")
     line = refused(codesign, *tiny.arguments(unknown, tmp_path / "o", *data))
     assert "model_type: unknown model family (got 'gpt2'); accepted: bert, distilbert, roberta" in line
+
+    foreign = tmp_path / "foreign"
+    shutil.copytree(models / "bert", foreign)
+    tiny.tiny_model("bert", 9).save_pretrained(foreign)
+    line = refused(codesign, *tiny.arguments(foreign, tmp_path / "o", *data))
+    assert re.search(r"foreign: the tokenizer has \d+ tokens, the model embeddings for 9", line)
 
     broken = tmp_path / "nan"
     shutil.copytree(models / "bert", broken)
