@@ -24,7 +24,8 @@ from benchmarks.pruning import RUNS as PRUNING_RUNS
 from codesign.boards import load_board
 from codesign.design.folder import read_design
 from codesign.files import read_json, to_json, write_text
-from codesign.report.facts import read_facts
+from codesign.report.charts import charts
+from codesign.report.facts import Facts, read_facts
 
 RESULT = ROOT / "docs" / "results" / "glue.md"
 RUNS = ROOT / "build" / "results" / "glue"
@@ -132,9 +133,12 @@ def prune(folder: Path, options: Sequence[str]) -> None:
 def write_page(model: str) -> None:
     """The page, its figure and, beside them, the rows as data."""
     rows = list(read_rows())
-    figure = chart(rows)
-    figure.savefig(RESULT.with_suffix(".png"), dpi=120)
-    write_text(RESULT, "\n".join(page(model, rows)) + "\n")
+    chart(rows).savefig(RESULT.with_suffix(".png"), dpi=120)
+    shown = next((row for row in rows if row.counted is not None), rows[-1])
+    for drawn in charts(_facts(shown.task, shown.compression)):
+        if drawn.name in ("cycles", "blocks"):
+            drawn.figure.savefig(RESULT.with_name(f"glue-{drawn.name}.png"), dpi=120, facecolor="white")
+    write_text(RESULT, "\n".join(page(model, rows, shown)) + "\n")
     write_text(RESULT.with_suffix(".json"), to_json([asdict(row) for row in rows]))
 
 
@@ -142,15 +146,22 @@ def read_rows() -> Iterator[Row]:
     """Every design that is there, tasks in order, the dense one first."""
     for task in TASKS:
         for compression in (1.0, *COMPRESSIONS):
-            folder = RUNS / task / f"{compression:g}" / ("design" if compression > 1 else "")
-            if (folder / "design.yaml").is_file():
-                yield _row(task, compression, folder)
+            if (_folder(task, compression) / "design.yaml").is_file():
+                yield _row(task, compression)
 
 
-def _row(task: str, compression: float, folder: Path) -> Row:
-    design = read_design(folder)
-    facts = read_facts(design, load_board(design.document.board))
-    metrics = read_json(folder / "metrics.json")
+def _folder(task: str, compression: float) -> Path:
+    return RUNS / task / f"{compression:g}" / ("design" if compression > 1 else "")
+
+
+def _facts(task: str, compression: float) -> Facts:
+    design = read_design(_folder(task, compression))
+    return read_facts(design, load_board(design.document.board))
+
+
+def _row(task: str, compression: float) -> Row:
+    facts = _facts(task, compression)
+    metrics = read_json(facts.design.folder / "metrics.json")
     split = next(iter(metrics["all_metrics"]["pruned"]))
     agreed = metrics["integer_against_float"][split]
     total = facts.simulated.total if facts.simulated else None
@@ -159,7 +170,7 @@ def _row(task: str, compression: float, folder: Path) -> Row:
         metrics["metric"],
         compression,
         metrics["compression"]["encoder"],
-        design.document.accelerator.shape,
+        facts.design.document.accelerator.shape,
         metrics["dense"],
         metrics["pruned"],
         metrics["integer"],
@@ -178,8 +189,8 @@ def _row(task: str, compression: float, folder: Path) -> Row:
     )
 
 
-def page(model: str, rows: Sequence[Row]) -> Iterator[str]:
-    """The page, line by line."""
+def page(model: str, rows: Sequence[Row], shown: Row) -> Iterator[str]:
+    """The page, line by line; ``shown`` is the design of its other figures."""
     first = rows[0]
     versions = ", ".join(f"{name} {version}" for name, version in first.versions.items())
     yield f"# {model} from sentence to cycle, on zcu104"
@@ -212,6 +223,13 @@ def page(model: str, rows: Sequence[Row]) -> Iterator[str]:
         )
         yield f"|---|{'---|' * 11}"
         yield from map(_line, mine)
+    name = f"{TASKS[shown.task]} at {shown.compression:g}×"
+    yield ""
+    yield f"## {name}, matrix by matrix"
+    yield ""
+    yield f"![Cycles of every matrix, {name}](glue-cycles.png)"
+    yield ""
+    yield f"![Kept blocks of every matrix, {name}](glue-blocks.png)"
     yield ""
     yield "## Against the goals"
     yield ""
@@ -241,7 +259,7 @@ def goals(rows: Sequence[Row]) -> Iterator[str]:
         missing = [title for task, title in TASKS.items() if task not in lost]
         if not lost:
             continue
-        without = f", without {', '.join(missing)}, which has not been run" if missing else ""
+        without = f", without {', '.join(missing)}, not run yet" if missing else ""
         if compression in MEAN_LOSS:
             mean = sum(lost.values()) / len(lost)
             yield f"Mean loss at {compression:g}×: {mean:+.1f} points (at most {MEAN_LOSS[compression]}){without}."
