@@ -189,9 +189,9 @@ def _histogram(row_blocks: Iterable[int]) -> tuple[tuple[int, int], ...]:
 def spread_evenly(matrix: Matrix, rows: int, cols: int, nonzero_blocks: int) -> SparseMatrix:
     """A matrix whose nonzero blocks are spread over its block rows as evenly as whole blocks allow.
 
-    Where there are fewer blocks than block rows, the others are empty and not run.
+    All block rows count as run: which of them a pruner will empty is not known before.
     """
     grid_rows, grid_cols = block_grid(matrix, rows, cols)
     few, rest = divmod(min(nonzero_blocks, grid_rows * grid_cols), grid_rows)
-    histogram = tuple((blocks, n) for blocks, n in ((few, grid_rows - rest), (few + 1, rest)) if blocks and n)
-    return SparseMatrix(matrix, grid_rows * grid_cols, histogram or ((0, 1),))
+    histogram = ((few, grid_rows - rest), (few + 1, rest)) if rest else ((few, grid_rows),)
+    return SparseMatrix(matrix, grid_rows * grid_cols, histogram)
