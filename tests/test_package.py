@@ -63,7 +63,9 @@ def test_the_wheel_carries_boards_and_templates(installed: Path, tmp_path: Path)
 def test_what_the_readme_shows_in_python_runs(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan, prune, quantize = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    plan, prune, quantize, simulate, generate = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S
+    )
     monkeypatch.chdir(tmp_path)
     exec(compile(plan, "README.md", "exec"), {})
     assert re.match(r"\d+×\d+×\d+ \d+ Resources\(", capsys.readouterr().out)
@@ -72,6 +74,12 @@ def test_what_the_readme_shows_in_python_runs(
     assert (tmp_path / "build" / "taste" / "metrics.json").is_file()
     exec(compile(quantize, "README.md", "exec"), {})
     assert "encoder.layer.1.output.dense (" in capsys.readouterr().out
+    exec(compile(simulate, "README.md", "exec"), {})
+    predicted, counted, dense, mismatches = map(int, capsys.readouterr().out.split()[-4:])
+    assert predicted == counted < dense
+    assert mismatches == 0
+    exec(compile(generate, "README.md", "exec"), {})
+    assert (tmp_path / "build" / "taste" / "hls" / "src" / "engine.cpp").is_file()
 
 
 def test_the_readme_shows_its_two_commands() -> None:
