@@ -30,7 +30,7 @@ from codesign.hardware.memories import ceil_div
 from codesign.hardware.timeline import INDEX_QUEUE, READ_BEATS
 from codesign.packing.blocks import PackedMatrix
 from codesign.packing.images import ImageSet, Part, image_files
-from codesign.packing.rows import WholeResults
+from codesign.packing.part import WholeResults
 from codesign.packing.streams import activation_beats
 from codesign.shipped import data_folder
 
@@ -68,6 +68,21 @@ class VectorRun:
 
 
 @dataclass(frozen=True)
+class Features:
+    """Which features of a whole matrix the kernel deals with.
+
+    Attributes:
+        inputs: K.
+        read: Input features that it reads, ascending.
+        whole: Which output features it gives, and what the others always are.
+    """
+
+    inputs: int
+    read: NDArray[np.int64]
+    whole: WholeResults
+
+
+@dataclass(frozen=True)
 class HlsDesign:
     """What a project is generated from.
 
@@ -78,7 +93,7 @@ class HlsDesign:
         images: Of all matrices.
         packed: Every matrix, in the order of the images.
         runs: What the testbench runs.
-        whole: How each matrix's results are made whole; none: the engine gives them all.
+        features: Of each whole matrix; none: the matrices are whole.
     """
 
     title: str
@@ -87,7 +102,7 @@ class HlsDesign:
     images: ImageSet
     packed: Sequence[PackedMatrix]
     runs: Sequence[VectorRun]
-    whole: Sequence[WholeResults] = ()
+    features: Sequence[Features] = ()
 
 
 @dataclass(frozen=True)
@@ -149,7 +164,7 @@ def hls_files(
             files[target] = text.encode()
     images, _ = image_files(design.images)
     files |= {f"weights/{name}": data for name, data in images.items()}
-    files["weights/constants.json"] = to_json(list(_constants(design))).encode()
+    files["weights/features.json"] = to_json(list(_features(design))).encode()
     files |= vector_files(design)
     files[MANIFEST] = to_json(_manifest(design, interface, command, seed, files)).encode()
     return files
@@ -211,13 +226,24 @@ def vector_files(design: HlsDesign) -> dict[str, bytes]:
     return {"vectors/runs.txt": ("\n".join(lines) + "\n").encode(), **files}
 
 
-def _constants(design: HlsDesign) -> Iterator[dict[str, Any]]:
-    """Per matrix the features that the engine does not give, and what they always are."""
-    for matrix, packed, whole in zip_longest(design.images.matrices, design.packed, design.whole):
-        features = whole.features if whole else packed.out_features
-        others = np.setdiff1d(np.arange(features), whole.run) if whole else np.empty(0, np.int64)
-        values = whole.constants[others].tolist() if whole else []
-        yield {"name": matrix.name, "features": features, "constant": others.tolist(), "values": values}
+def _features(design: HlsDesign) -> Iterator[dict[str, Any]]:
+    """Per whole matrix the features that the engine does not read, those that it does not give and what these are."""
+    for matrix, packed, own in zip_longest(design.images.matrices, design.packed, design.features):
+        found = own or Features(
+            packed.in_features,
+            np.arange(packed.in_features),
+            WholeResults(np.arange(packed.out_features), np.zeros(packed.out_features, np.int8)),
+        )
+        outputs = len(found.whole.constants)
+        constant = np.setdiff1d(np.arange(outputs), found.whole.given)
+        yield {
+            "name": matrix.name,
+            "inputs": found.inputs,
+            "unread": np.setdiff1d(np.arange(found.inputs), found.read).tolist(),
+            "outputs": outputs,
+            "constant": constant.tolist(),
+            "values": found.whole.constants[constant].tolist(),
+        }
 
 
 def _values(design: HlsDesign, interface: Interface) -> dict[str, Any]:

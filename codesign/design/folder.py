@@ -20,7 +20,7 @@ from codesign.errors import InputError
 from codesign.files import read_text, read_yaml
 from codesign.packing.blocks import PackedMatrix, check, unpack
 from codesign.packing.images import EngineMatrix, ImageSet, read_images
-from codesign.packing.rows import block_rows_to_run, features_of, only_rows
+from codesign.packing.part import Part, part_to_run
 
 Constants = Mapping[str, NDArray[Any]]
 """weights.safetensors by key: packed matrices, and every constant of the integer model."""
@@ -45,26 +45,24 @@ class Design:
         part = {name: self.constants[f"{layer.key}.weight.{name}"] for name in ("blocks", "columns", "row_blocks")}
         return PackedMatrix(layer.out_features, layer.in_features, **part)
 
-    def features(self, layer: DesignLayer) -> NDArray[np.int64]:
-        """Output features that the engine gives: those of block rows with blocks."""
-        packed = self.packed(layer)
-        return features_of(block_rows_to_run(packed), packed.block[0], layer.out_features)
+    def part(self, layer: DesignLayer) -> Part:
+        """What the engine runs of a matrix."""
+        return part_to_run(self.packed(layer))
 
     def engine_matrix(self, layer: DesignLayer) -> EngineMatrix:
-        """A matrix as the engine has it: without its empty block rows."""
-        packed, features = self.packed(layer), self.features(layer)
+        """A matrix as the engine has it: block rows and block columns with blocks."""
+        part = self.part(layer)
         channels = [
-            self.constants[f"{layer.key}.{name}"].astype(np.int64)[features]
+            self.constants[f"{layer.key}.{name}"].astype(np.int64)[part.outputs]
             for name in ("bias", "multiplier", "shift")
         ]
         tables = None
-        which = np.zeros(len(features), np.int64)
+        which = np.zeros(len(part.outputs), np.int64)
         if layer.activation:
             prefix = layer.key.rpartition(".")[0]
             tables = self.constants[f"{prefix}.activation.tables"].astype(np.int64)
-            which = self.constants[f"{prefix}.activation.which"].astype(np.int64)[features]
-        run = only_rows(packed, block_rows_to_run(packed))
-        return EngineMatrix(layer.name, run, layer.weight_memory, (*channels, which), tables)
+            which = self.constants[f"{prefix}.activation.which"].astype(np.int64)[part.outputs]
+        return EngineMatrix(layer.name, part.packed, layer.weight_memory, (*channels, which), tables)
 
     @cached_property
     def images(self) -> ImageSet:

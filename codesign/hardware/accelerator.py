@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from codesign.errors import InputError
 from codesign.hardware.dsp import packing_choices
@@ -124,11 +127,13 @@ class SparseMatrix:
         matrix: Name and sides.
         blocks: Block rows × block columns, pruned ones included (sides are padded to whole blocks).
         rows: (nonzero blocks of a block row, block rows that are run and have so many), ascending, no count twice.
+        columns: Block columns whose activations are read.
     """
 
     matrix: Matrix
     blocks: int
     rows: tuple[tuple[int, int], ...]
+    columns: int
 
     @cached_property
     def nonzero_blocks(self) -> int:
@@ -161,25 +166,27 @@ def sparse_matrix(matrix: Matrix, rows: int, cols: int, blocks_per_row: Iterable
     counts = list(blocks_per_row)
     if len(counts) != grid_rows or any(not 0 <= blocks <= grid_cols for blocks in counts):
         raise ValueError(f"{matrix.name}: needs {grid_rows} counts from 0 to {grid_cols}")
-    return SparseMatrix(matrix, grid_rows * grid_cols, _histogram(counts))
+    return SparseMatrix(matrix, grid_rows * grid_cols, _histogram(counts), grid_cols)
 
 
-def pruned_matrix(matrix: Matrix, rows: int, cols: int, blocks_per_row: Iterable[int]) -> SparseMatrix:
-    """The same of a matrix as a pruner left it: its empty block rows are not run.
+def pruned_matrix(matrix: Matrix, rows: int, cols: int, mask: NDArray[np.bool_]) -> SparseMatrix:
+    """A matrix as a pruner left it, of which a design runs the block rows and block columns with blocks.
+
+    Args:
+        matrix: Name and sides.
+        rows: R.
+        cols: C.
+        mask: Which blocks are kept, block rows × block columns.
 
     Raises:
-        ValueError: As ``sparse_matrix``.
+        ValueError: The mask has another shape.
     """
-    counts = list(blocks_per_row)
-    return replace(sparse_matrix(matrix, rows, cols, counts), rows=_histogram(rows_to_run(counts)))
-
-
-def rows_to_run(row_blocks: Iterable[int]) -> list[int]:
-    """Nonzero blocks of the block rows that a design runs: not the empty ones, whose results are constants.
-
-    One empty row stays where there is no other, since an engine runs every matrix.
-    """
-    return [blocks for blocks in row_blocks if blocks] or [0]
+    if mask.shape != block_grid(matrix, rows, cols):
+        raise ValueError(f"{matrix.name}: needs a mask of {block_grid(matrix, rows, cols)}")
+    counts = mask.sum(axis=1)
+    # A matrix without blocks runs one block row and column, as every matrix is run.
+    run = counts[counts > 0].tolist() or [0]
+    return SparseMatrix(matrix, mask.size, _histogram(run), max(int(mask.any(axis=0).sum()), 1))
 
 
 def _histogram(row_blocks: Iterable[int]) -> tuple[tuple[int, int], ...]:
@@ -194,4 +201,4 @@ def spread_evenly(matrix: Matrix, rows: int, cols: int, nonzero_blocks: int) -> 
     grid_rows, grid_cols = block_grid(matrix, rows, cols)
     few, rest = divmod(min(nonzero_blocks, grid_rows * grid_cols), grid_rows)
     histogram = ((few, grid_rows - rest), (few + 1, rest)) if rest else ((few, grid_rows),)
-    return SparseMatrix(matrix, grid_rows * grid_cols, histogram)
+    return SparseMatrix(matrix, grid_rows * grid_cols, histogram, grid_cols)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 from codesign.boards import Board
@@ -144,24 +144,21 @@ def sparsify(accelerator: Accelerator, matrices: Iterable[Matrix], density: floa
     """Every matrix at the same density, blocks spread evenly over block rows, at least one block each."""
     rows, cols = accelerator.block
     return tuple(
-        SparseMatrix(matrix, *_even_blocks(matrix.out_features, matrix.in_features, rows, cols, density))
+        replace(_even_blocks(matrix.out_features, matrix.in_features, rows, cols, density), matrix=matrix)
         for matrix in matrices
     )
 
 
 @cache  # encoders repeat a few shapes, and a search asks for each many times
-def _even_blocks(
-    out_features: int, in_features: int, rows: int, cols: int, density: float
-) -> tuple[int, tuple[tuple[int, int], ...]]:
+def _even_blocks(out_features: int, in_features: int, rows: int, cols: int, density: float) -> SparseMatrix:
     matrix = Matrix("", out_features, in_features)
     grid_rows, grid_cols = block_grid(matrix, rows, cols)
-    sparse = spread_evenly(matrix, rows, cols, max(1, int(grid_rows * grid_cols * density + 1e-9)))
-    return sparse.blocks, sparse.rows
+    return spread_evenly(matrix, rows, cols, max(1, int(grid_rows * grid_cols * density + 1e-9)))
 
 
-def _alike(sparse: SparseMatrix) -> tuple[int, int, tuple[tuple[int, int], ...]]:
+def _alike(sparse: SparseMatrix) -> tuple[object, ...]:
     """What two matrices must share to cost the same."""
-    return sparse.matrix.out_features, sparse.matrix.in_features, sparse.rows
+    return sparse.matrix.out_features, sparse.matrix.in_features, sparse.rows, sparse.columns
 
 
 def predict(

@@ -129,7 +129,7 @@ def buffer_resources(
     accelerator: Accelerator, dsp_type: DspType, matrices: Sequence[SparseMatrix]
 ) -> dict[str, Resources]:
     """Streams, and activation and result buffers, ping and pong, for the largest of the matrices."""
-    columns = max(ceil_div(s.matrix.in_features, accelerator.cols) for s in matrices)
+    columns = max(s.columns for s in matrices)
     block_rows = max(s.block_rows for s in matrices)
     return merged(
         priced_logic(stream_logic(accelerator)),
@@ -161,7 +161,7 @@ def weight_contents(accelerator: Accelerator, placed: Sequence[Placed]) -> array
     per_block, interval = block_words(accelerator), accelerator.requant_interval
     return arrays.Contents(
         matrices=sum(p.count for p in placed),
-        columns=max(ceil_div(p.sparse.matrix.in_features, accelerator.cols) for p in placed),
+        columns=max(p.sparse.columns for p in placed),
         bram_words=words[WeightMemory.BRAM] * per_block,
         uram_words=words[WeightMemory.URAM] * per_block,
         index_entries=entries,

@@ -75,8 +75,7 @@ class Hardware:
         """What is predicted of these masks, weights placed anew."""
         rows, cols = self.block
         sparse: list[SparseMatrix] = [
-            pruned_matrix(matrix, rows, cols, masks[name].sum(dim=1).tolist())
-            for name, matrix in self.matrices.items()
+            pruned_matrix(matrix, rows, cols, masks[name].cpu().numpy()) for name, matrix in self.matrices.items()
         ]
         tokens = self.plan.tokens
         return predict(self.plan.accelerator, self.board, sparse, tokens * self.plan.batch, tokens)

@@ -27,8 +27,9 @@ from codesign.hardware.resources import (
     total,
     weight_resources,
 )
-from codesign.hardware.run import dense_run_cycles, run_times
+from codesign.hardware.run import RunMatrix, dense_run_cycles, run_times
 from codesign.models import Matrix
+from codesign.packing.blocks import kept_blocks
 from codesign.packing.images import Size, read_manifest
 from codesign.report.vitis import VitisReport
 from codesign.simulation.outcome import DesignOutcome, LayerOutcome, read_outcome
@@ -109,7 +110,7 @@ class Facts:
                     Matrix(layer.name, layer.out_features, layer.in_features, layer.activation),
                     rows,
                     cols,
-                    self.design.packed(layer).row_blocks.tolist(),
+                    kept_blocks(self.design.packed(layer)),
                 ),
                 layer.weight_memory,
                 1,
@@ -160,9 +161,10 @@ class Facts:
         d = self.design.document
         if not self.whole:
             return d.predicted.cycles
+        parts = [(layer, self.design.part(layer).packed) for layer in d.layers]
         matrices = [
-            (placed.sparse.matrix, self.design.packed(layer).row_blocks.tolist(), layer.weight_memory)
-            for placed, layer in zip(self._placed, d.layers, strict=True)
+            RunMatrix(packed.block_columns, packed.row_blocks.tolist(), layer.weight_memory, layer.activation)
+            for layer, packed in parts
         ]
         return run_times(d.accelerator, self.board, matrices, self._tokens)[-1].sent
 

@@ -45,7 +45,7 @@ def simulate_design(
         InputError: More tokens than the buffers hold, or the simulation failed.
     """
     accelerator, layers = design.document.accelerator, design.document.layers
-    inputs = [traced[layer.key].activations for layer in layers]
+    inputs = [traced[layer.key].read for layer in layers]
     tokens = inputs[0].shape[1]
     if tokens > accelerator.max_tokens:
         raise InputError(

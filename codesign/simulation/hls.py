@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.boards import Board
-from codesign.codegen.hls import HlsDesign, Interface, VectorRun, hls_files
+from codesign.codegen.hls import Features, HlsDesign, Interface, VectorRun, hls_files
 from codesign.design.folder import Design
 from codesign.errors import InputError
 from codesign.simulation.engine import EngineRun
@@ -83,13 +83,13 @@ def design_of(design: Design, board: Board, traced: Mapping[str, Traced]) -> Hls
         )
     run = _vectors(
         0,
-        [traced[layer.key].activations for layer in layers],
-        [traced[layer.key].run for layer in layers],
+        [traced[layer.key].read for layer in layers],
+        [traced[layer.key].given for layer in layers],
     )
     packed = [design.engine_matrix(layer).packed for layer in layers]
     title = f"{document.model} on {document.board}"
-    whole = [traced[layer.key].whole for layer in layers]
-    return HlsDesign(title, board, document.accelerator, design.images, packed, [run], whole)
+    features = [Features(layer.in_features, traced[layer.key].inputs, traced[layer.key].whole) for layer in layers]
+    return HlsDesign(title, board, document.accelerator, design.images, packed, [run], features)
 
 
 def design_of_runs(

@@ -17,7 +17,7 @@ from transformers.utils import logging as transformers_logging
 from codesign.design.document import SENTENCES
 from codesign.design.folder import Design
 from codesign.errors import InputError
-from codesign.packing.rows import WholeResults
+from codesign.packing.part import WholeResults
 from codesign.quantisation.classifier import IntegerClassifier
 from codesign.quantisation.encoder import Activation, Layer, Linear
 from codesign.quantisation.load import load_encoder
@@ -27,17 +27,26 @@ from codesign.quantisation.load import load_encoder
 class Traced:
     """One matrix: features × tokens, int8, that it gets and gives (behind its activation, if it has one).
 
-    ``whole`` makes ``results`` of those that the engine gives.
+    Attributes:
+        activations, results: Of the whole matrix.
+        inputs: Input features that the engine reads.
+        whole: Makes ``results`` of those that the engine gives.
     """
 
     activations: NDArray[np.int8]
     results: NDArray[np.int8]
+    inputs: NDArray[np.int64]
     whole: WholeResults
 
     @property
-    def run(self) -> NDArray[np.int8]:
+    def read(self) -> NDArray[np.int8]:
+        """Activations that the engine reads."""
+        return self.activations[self.inputs]
+
+    @property
+    def given(self) -> NDArray[np.int8]:
         """Results that the engine gives."""
-        return self.results[self.whole.run]
+        return self.results[self.whole.given]
 
 
 class _Watched:
@@ -81,12 +90,12 @@ def trace(design: Design) -> dict[str, Traced]:
         parts = watched[int(number)]
         behind = [parts[part], parts["activation"]] if layer.activation else [parts[part]]
         nothing = torch.zeros(1, 1, layer.in_features, dtype=torch.int64)
+        run = design.part(layer)
         whole = WholeResults(
-            layer.out_features,
-            design.features(layer),
+            run.outputs,
             _by_feature(reduce(lambda value, watched: watched.part(value), behind, nothing))[:, 0],
         )
-        found[layer.key] = Traced(_by_feature(parts[part].given), _by_feature(behind[-1].found), whole)
+        found[layer.key] = Traced(_by_feature(parts[part].given), _by_feature(behind[-1].found), run.inputs, whole)
     return found
 
 

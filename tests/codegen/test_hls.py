@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 
 from codesign.boards import DspType, load_board
-from codesign.codegen.hls import HlsDesign, Interface, check_board, hls_files
+from codesign.codegen.hls import Features, HlsDesign, Interface, check_board, hls_files
 from codesign.codegen.project import write_project
 from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory
-from codesign.packing.rows import WholeResults
+from codesign.packing.part import WholeResults
 from codesign.packing.streams import activation_beats, result_beats, uram_beats
 from codesign.simulation.hls import design_of_runs
 from codesign.simulation.random_designs import SMALL_ARRAY as ARRAY
@@ -304,12 +304,11 @@ def test_the_pynq_driver_runs_the_kernel(
     whole = np.frombuffer(files["weights/ddr.bin"], np.uint8).reshape(-1, 2, 8)
     for port in range(2):
         assert np.array_equal(buffers[written[-1][f"external_{port}"]], whole[:, port].reshape(-1))
-    # What the engine does not give is put in between.
-    part = {"features": 5, "constant": [1, 4], "values": [-7, 9]}
-    assert driver["whole"](np.array([[1, 2], [3, 4], [5, 6]], np.int8), part).T.tolist() == [
-        [1, -7, 3, 5, 9],
-        [2, -7, 4, 6, 9],
-    ]
+    # What the engine does not read is left out, what it does not give is put in between.
+    part = {"inputs": 3, "unread": [1], "outputs": 5, "constant": [1, 4], "values": [-7, 9]}
+    numbers = np.array([[1, 2], [3, 4], [5, 6]], np.int8)
+    assert driver["to_read"](numbers, part).tolist() == [[1, 2], [5, 6]]
+    assert driver["whole"](numbers, part).T.tolist() == [[1, -7, 3, 5, 9], [2, -7, 4, 6, 9]]
     with pytest.raises(ValueError, match="1 to 12"):
         overlay.run(0, [np.zeros((20, 13), np.int8)])
     with pytest.raises(ValueError, match="have \\[20\\] input features"):
@@ -549,16 +548,32 @@ def test_bad_input_is_one_line(codesign: Run, quantised: Callable[[str], Path], 
         shutil.rmtree(copy)
 
 
-def test_constants_are_those_of_the_features_that_the_engine_does_not_give() -> None:
+def test_the_features_of_whole_matrices() -> None:
     design = everywhere()
-    counts = [m.out_features for m in design.packed]
-    wholes = [
-        WholeResults(n + 2, np.delete(np.arange(n + 2), [1, n]), np.arange(n + 2).astype(np.int8)) for n in counts
+    features = [
+        Features(
+            m.in_features + 1,
+            np.delete(np.arange(m.in_features + 1), 2),
+            WholeResults(
+                np.delete(np.arange(m.out_features + 2), [1, m.out_features]),
+                np.arange(m.out_features + 2).astype(np.int8),
+            ),
+        )
+        for m in design.packed
     ]
-    found = json.loads(hls_files(replace(design, whole=wholes))["weights/constants.json"])
+    found = json.loads(hls_files(replace(design, features=features))["weights/features.json"])
     assert found == [
-        {"name": m.name, "features": n + 2, "constant": [1, n], "values": [1, n]}
-        for m, n in zip(design.images.matrices, counts, strict=True)
+        {
+            "name": place.name,
+            "inputs": m.in_features + 1,
+            "unread": [2],
+            "outputs": m.out_features + 2,
+            "constant": [1, m.out_features],
+            "values": [1, m.out_features],
+        }
+        for place, m in zip(design.images.matrices, design.packed, strict=True)
     ]
-    plain = json.loads(hls_files(design)["weights/constants.json"])
-    assert [(part["features"], part["constant"]) for part in plain] == [(n, []) for n in counts]
+    plain = json.loads(hls_files(design)["weights/features.json"])
+    assert [(p["inputs"], p["unread"], p["outputs"], p["constant"]) for p in plain] == [
+        (m.in_features, [], m.out_features, []) for m in design.packed
+    ]

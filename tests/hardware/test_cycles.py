@@ -171,7 +171,7 @@ def test_more_lanes_or_a_wider_port_never_take_longer(data: st.DataObject, accel
 
 def test_even_spread_keeps_every_block() -> None:
     sparse = spread_evenly(Matrix("m", 70, 50), 16, 16, 11)  # 5 block rows × 4 block columns
-    assert sparse == SparseMatrix(Matrix("m", 70, 50), 20, ((2, 4), (3, 1)))
+    assert sparse == SparseMatrix(Matrix("m", 70, 50), 20, ((2, 4), (3, 1)), 4)
     assert sparse.nonzero_blocks == 11
     assert spread_evenly(Matrix("m", 70, 50), 16, 16, 999).nonzero_blocks == 20
 

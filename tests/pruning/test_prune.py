@@ -82,7 +82,7 @@ def check_folder(folder: Path, compression: float = 2.0) -> dict[str, object]:
         if metrics["settings"]["balance"] is None:
             assert empty <= math.ceil(metrics["settings"]["floor"] * mask.numel())
         matrix = Matrix(layer.name, *weight.shape)
-        sparse.append(pruned_matrix(matrix, rows, cols, mask.sum(dim=1).tolist()))
+        sparse.append(pruned_matrix(matrix, rows, cols, mask.bool().numpy()))
     # The budget is met, and undershot by less than 0.5 % or one block.
     assert total / kept >= compression
     assert kept > total / compression * 0.995 - rows * cols

@@ -82,7 +82,7 @@ def test_the_design_folder_is_whole(
             Matrix(x.name, x.out_features, x.in_features, x.activation),
             plan.rows,
             plan.cols,
-            masks[x.name].sum(1).tolist(),
+            masks[x.name].astype(bool),
         )
         for x in design.document.layers
     ]
@@ -97,11 +97,17 @@ def test_the_design_folder_is_whole(
     for layer in design.document.layers:
         stored, image = design.engine_matrix(layer), engine[layer.name]
         assert np.array_equal(unpack(stored.packed), unpack(image.packed))
-        # Empty block rows are not in the images.
-        whole, features = unpack(design.packed(layer)), design.features(layer)
-        assert np.array_equal(whole[features], unpack(image.packed))
-        assert not np.delete(whole, features, axis=0).any()
-        assert len(features) == plan.rows * max(1, int(masks[layer.name].any(1).sum()))
+        # Empty block rows and block columns are not in the images.
+        whole, part = unpack(design.packed(layer)), design.part(layer)
+        assert np.array_equal(whole[part.outputs][:, part.inputs], unpack(image.packed))
+        assert np.count_nonzero(whole) == np.count_nonzero(unpack(image.packed))
+        mask = masks[layer.name].astype(bool)
+        for features, sides in (
+            (part.outputs, (1, plan.rows, whole.shape[0])),
+            (part.inputs, (0, plan.cols, whole.shape[1])),
+        ):
+            axis, size, most = sides
+            assert len(features) == len([i for i in range(most) if mask.any(axis)[i // size]])
         assert all(np.array_equal(a, b) for a, b in zip(stored.channels, image.channels, strict=True))
         assert layer.nonzero_blocks == int(masks[layer.name].sum()) == len(image.packed.blocks)
         assert layer.activation == (image.tables is not None) == layer.key.endswith("ffn_in")

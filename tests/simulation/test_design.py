@@ -140,26 +140,28 @@ def test_what_the_engine_is_fed_with(quantised: Callable[[str], Path], pruned: C
     assert ids[0, : len(wanted)].tolist() == wanted
     found = trace(design)
     assert set(found) == {layer.key for layer in design.document.layers}
-    constant = 0
+    constant = unread = 0
     for layer in design.document.layers:
         matrix = design.engine_matrix(layer)
         part = found[layer.key]
         bias, multiplier, shift, which = (c[:, None] for c in matrix.channels)
-        weight = np.zeros((matrix.packed.out_features, layer.in_features), np.int64)
+        weight = np.zeros((matrix.packed.out_features, matrix.packed.in_features), np.int64)
         rows, cols = matrix.packed.block
         row = np.repeat(np.arange(len(matrix.packed.row_blocks)), matrix.packed.row_blocks)
         for block, r, c in zip(matrix.packed.blocks, row, matrix.packed.columns, strict=True):
             space = weight[r * rows : (r + 1) * rows, c * cols : (c + 1) * cols]
             space[:] = block[: space.shape[0], : space.shape[1]]
-        total = (weight @ part.activations.astype(np.int64) + bias) * multiplier
+        total = (weight @ part.read.astype(np.int64) + bias) * multiplier
         y = np.clip((total + (1 << (shift - 1))) >> shift, -127, 127)
         if matrix.tables is not None:
             y = matrix.tables[which, y + 128]
-        assert np.array_equal(part.run, y)
+        assert np.array_equal(part.given, y)
         # The features that the engine does not give are the same for every token.
-        assert np.array_equal(part.whole(part.run), part.results)
+        assert np.array_equal(part.whole(part.given), part.results)
         constant += layer.out_features - len(y)
+        unread += layer.in_features - len(part.read)
     assert constant, "the design has an empty block row"
+    assert unread, "and an empty block column"
     # Q, K and V of a layer get the same; the next matrix gets what softmax made of it.
     keys = [layer.key for layer in design.document.layers]
     assert np.array_equal(found[keys[0]].activations, found[keys[2]].activations)
