@@ -119,6 +119,14 @@ class Facts:
         )
 
     @cached_property
+    def left_out(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(block rows that are not run, of how many), (block columns that are not read, of how many)."""
+        masks = [kept_blocks(self.design.packed(layer)) for layer in self.design.document.layers]
+        rows = sum(int((~mask.any(axis=1)).sum()) for mask in masks), sum(len(mask) for mask in masks)
+        columns = sum(int((~mask.any(axis=0)).sum()) for mask in masks), sum(mask.shape[1] for mask in masks)
+        return rows, columns
+
+    @cached_property
     def parts(self) -> Mapping[str, Resources]:
         """Resources by module of the engine."""
         a, dsp_type = self.design.document.accelerator, self.board.device.dsp_type

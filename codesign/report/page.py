@@ -233,6 +233,12 @@ def _cycles_text(facts: Facts) -> str:
         f"The array does {a.macs_per_cycle:,} multiply-accumulates per cycle. A matrix's cycles are those from its"
         " first block's entry to its last result."
     )
+    (no_rows, rows), (no_columns, columns) = facts.left_out
+    if no_rows or no_columns:
+        text += (
+            f" {no_rows:,} of {rows:,} block rows and {no_columns:,} of {columns:,} block columns have no blocks:"
+            " such rows are not run, as what they give is constant, and such columns not loaded."
+        )
     if found is None:
         return text
     waits = ", ".join(f"{cycles:,} cycles for {what}" for what, cycles in found.total.stall_cycles.items() if cycles)

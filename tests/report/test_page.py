@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from PIL import Image
+from safetensors.numpy import load_file
 
 from tests.conftest import Outcome
 from tests.report.test_vitis import CORE, TOP
@@ -150,6 +151,15 @@ def test_a_page_without_simulation(codesign: Run, design: Path) -> None:
         assert row[0] == layer["name"]
         assert row[2] == f"{layer['nonzero_blocks']:,} of {layer['blocks']:,}"
         assert row[5] == f"{layer['predicted_cycles']:,}"
+    # Block rows and columns without blocks, counted by their numbers.
+    stored = load_file(design / "weights.safetensors")
+    keys = [layer["key"] for layer in document["layers"]]
+    rows = sum(int((stored[f"{key}.weight.row_blocks"] == 0).sum()) for key in keys)
+    read_columns = sum(len(set(stored[f"{key}.weight.columns"].tolist())) for key in keys)
+    columns = sum(-(-layer["in_features"] // document["accelerator"]["cols"]) for layer in document["layers"])
+    assert rows
+    assert f" {rows:,} of {sum(len(stored[f'{k}.weight.row_blocks']) for k in keys):,} block rows" in page.text
+    assert f" {columns - read_columns:,} of {columns:,} block columns have no blocks" in page.text
     # The same resources as in design.yaml, counted anew from masks and memories.
     names = {"LUT": "lut", "FF": "ff", "BRAM18": "bram18", "URAM": "uram", "DSP": "dsp"}
     for row in resources[1:]:
