@@ -27,7 +27,7 @@ from codesign.quantisation.grids import (
 )
 from codesign.quantisation.observe import Observed, layer_modules
 from codesign.quantisation.operations import EXP_STEPS, NORMAL_BITS, ratio_constants
-from codesign.quantisation.ranges import Tables, quantise_weight, quantised
+from codesign.quantisation.ranges import Tables, quantise_weight, quantised, read_features
 
 _GAIN_LIMIT = (1 << 16) - 1
 """Of LayerNorm's gains: 17 bits signed."""
@@ -43,7 +43,7 @@ class Quantised:
         encoder: The integer model.
         scales: Per feature, of the embedding's output and of each layer's output.
         noise: Signal to quantisation noise in dB of every matrix's result, its inputs from float, by its name; of the
-            first feed-forward matrix the activation's result.
+            first feed-forward matrix the activation's result; of V and of that one, what the next matrix reads.
     """
 
     encoder: Encoder
@@ -96,14 +96,21 @@ def fold(
             made: dict[str, Linear] = {}
             for part, name in zip(MATRICES, names[len(MATRICES) * number :], strict=False):
                 rows = row_scales[name] if row_scales else None
-                made[part], noise[name] = _linear(
+                made[part], result = _linear(
                     modules[part], samples[part], taps[part].sample, *grid.of(part), weight_bits, rows, correct
                 )
+                wanted = taps[part].sample
+                if part == "value":
+                    heard = read_features(weight_of(modules["attention_output"]))
+                    wanted, result = wanted[:, heard], result[:, heard]
+                noise[name] = decibels(wanted, wanted - result)
             tables = _activation(grid.tables, activation)
             # Of inputs where the activation is flat nothing is kept: what counts is its result.
             found = tables(made["ffn_in"](grid.middle.integers(samples["ffn_in"]).long()))
             inner = (found - grid.inner.zero) * grid.inner.scale
-            noise[names[len(MATRICES) * number + 4]] = decibels(samples["ffn_out"], samples["ffn_out"] - inner)
+            heard = read_features(weight_of(modules["ffn_out"]))
+            wanted = samples["ffn_out"][:, heard]
+            noise[names[len(MATRICES) * number + 4]] = decibels(wanted, wanted - inner[:, heard])
             layers.append(
                 Layer(
                     **made,
@@ -127,8 +134,8 @@ def _linear(
     weight_bits: int,
     row_scale: Tensor | None,
     correct: bool,
-) -> tuple[Linear, float]:
-    """A matrix, and the noise of its result in dB.
+) -> tuple[Linear, Tensor]:
+    """A matrix, and its results as float, tokens × N.
 
     Args:
         module: The float layer.
@@ -158,8 +165,7 @@ def _linear(
     total = (bias.double() + wanted.zero * wanted.scale.double()) / scale - zeros
     multiplier, shift = _fixed_point((scale.double() / wanted.scale.double()).expand_as(total))
     made = Linear(integers.long(), saturate(total.round().long(), BIAS_BITS), multiplier, shift)
-    result = (made(read.long()) - wanted.zero) * wanted.scale
-    return made, decibels(product, product - result)
+    return made, (made(read.long()) - wanted.zero) * wanted.scale
 
 
 def _attention(grid: LayerGrids, heads: int) -> Attention:

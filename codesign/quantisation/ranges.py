@@ -95,6 +95,12 @@ def feature_scales(observed: Observed, weights: Sequence[Tensor], weight_bits: i
     return scales(*min(((evening, clip) for evening in _EVENING for clip in clips), key=error))
 
 
+def read_features(weight: Tensor) -> Tensor:
+    """Which of a matrix's K inputs meet a weight; all, where none does. The others may be any numbers."""
+    read = (weight != 0).any(dim=0)
+    return read if read.any() else torch.ones_like(read)
+
+
 def evened(magnitude: Tensor, evening: float) -> Tensor:
     """Relative scales of features: magnitude to the power of ``evening``, mean 1."""
     profile = magnitude**evening
@@ -134,11 +140,22 @@ def value_scales(
         weight_bits: 8 or 4.
         choice: How ranges are chosen.
     """
+    # What the attention output does not read (its columns are pruned) must not widen the others' range.
+    read = read_features(weight)
+    value, context = (_only(observed, read) for observed in (value, context))
     # The means of V set the profile; V itself must not be clipped where they are small.
     wanted = feature_scales(context, [weight], weight_bits, choice)
     profile = wanted / wanted.mean()
     even = Observed(value.low / profile, value.high / profile, value.sample / profile)
     return profile * tensor_scale(even, choice), wanted
+
+
+def _only(observed: Observed, read: Tensor) -> Observed:
+    """The others are taken for as large as the mean of those that are read."""
+    mean = observed.magnitude[read].mean()
+    return Observed(
+        torch.where(read, observed.low, -mean), torch.where(read, observed.high, mean), observed.sample * read
+    )
 
 
 @dataclass(frozen=True)
@@ -192,14 +209,16 @@ def activation_tables(
         choice: How ranges are chosen.
     """
     results = activation(observed.sample)
+    read = read_features(weight)
     sizes = reference.square().sum(1).clamp(min=1e-12)
-    order = observed.high.argsort(descending=True)
-    counts = [0] + [count for count in _WIDE if count < len(order)]
+    order = observed.high.where(read, torch.tensor(-torch.inf)).argsort(descending=True)
+    counts = [0] + [count for count in _WIDE if count < int(read.sum())]
 
     def tables(count: int) -> Tables:
         wide = torch.zeros(len(order), dtype=torch.bool)
         wide[order[:count]] = True
-        first = _span(observed, ~wide, activation, choice)
+        # What is not read (its columns are pruned) must not widen the others' range.
+        first = _span(observed, read & ~wide, activation, choice)
         return Tables(wide, (first, _span(observed, wide, activation, RangeChoice.MAX) if count else first))
 
     wanted = results @ weight.T

@@ -24,6 +24,7 @@ from codesign.quantisation.ranges import (
     feature_scales,
     quantise_weight,
     tensor_scale,
+    value_scales,
 )
 from codesign.tasks.agreement import agreement_splits
 from tests.pruning import tiny
@@ -313,6 +314,28 @@ def test_far_reaching_features_get_a_table_of_their_own() -> None:
     assert tables.spans[1].high == pytest.approx(40)
     even = activation_tables(observed(values[20:]), activation, weight, 8, reference[20:], RangeChoice.MSE)
     assert even.spans[1].high < 6
+
+
+def test_features_that_nothing_reads_do_not_widen_the_range_of_the_others() -> None:
+    """Their columns are pruned; they may be any numbers."""
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(600, 32, generator=generator)
+    values[:, 7] = 500 + 50 * torch.randn(600, generator=generator)
+    values[:, 9] = 80.0
+    weight = torch.randn(8, 32, generator=generator)
+    weight[:, [7, 9]] = 0
+    activation = torch.nn.functional.gelu
+    reference = activation(values) @ weight.T
+    tables = activation_tables(observed(values), activation, weight, 8, reference, RangeChoice.MSE)
+    assert max(span.high for span in tables.spans) < 6
+    scale, mean_scale = value_scales(observed(values), observed(values), weight, 8, RangeChoice.MAX)
+    others = torch.ones(32, dtype=torch.bool)
+    others[[7, 9]] = False
+    assert (127 * scale[others]).max() < 6
+    assert (127 * mean_scale[others]).max() < 6
+    # Not even where all are pruned: then there is nothing to choose by.
+    none = activation_tables(observed(values), activation, weight * 0, 8, reference, RangeChoice.MSE)
+    assert none.spans[0].high > 0
 
 
 def test_weights_are_quantised_by_least_error() -> None:
