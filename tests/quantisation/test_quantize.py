@@ -82,7 +82,7 @@ def test_the_design_folder_is_whole(
             Matrix(x.name, x.out_features, x.in_features, x.activation),
             plan.rows,
             plan.cols,
-            masks[x.name].astype(bool),
+            masks[x.name].bool().numpy(),
         )
         for x in design.document.layers
     ]
@@ -101,7 +101,7 @@ def test_the_design_folder_is_whole(
         whole, part = unpack(design.packed(layer)), design.part(layer)
         assert np.array_equal(whole[part.outputs][:, part.inputs], unpack(image.packed))
         assert np.count_nonzero(whole) == np.count_nonzero(unpack(image.packed))
-        mask = masks[layer.name].astype(bool)
+        mask = masks[layer.name].bool().numpy()
         for features, sides in (
             (part.outputs, (1, plan.rows, whole.shape[0])),
             (part.inputs, (0, plan.cols, whole.shape[1])),
