@@ -19,8 +19,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from benchmarks.pruning import DENSE, ROOT
+from benchmarks.pruning import ROOT, dense_options
 from benchmarks.pruning import RUNS as PRUNING_RUNS
+from benchmarks.pruning import run as prune
 from codesign.boards import load_board
 from codesign.design.folder import read_design
 from codesign.files import read_json, to_json, write_text
@@ -102,9 +103,7 @@ def main() -> None:
     for task in given.tasks or TASKS:
         common = ["--board", given.board, "--task", task, "--data-dir", given.data_dir, "--seed", given.seed]
         dense = PRUNING_RUNS / task / given.name
-        untouched = ("--compression", "1", "--method", "gradual", "--importance", "norm", "--block", "16x16")
-        none = ("--sparse-epochs", "0", "--retrain-epochs", "0", *DENSE.get(task, ("--dense-epochs", "5")))
-        prune(dense, [*common, "--model", given.model, *untouched, *none, "--no-quantize"])
+        prune(dense, [*common, "--model", given.model, *dense_options(task)])
         if not (RUNS / task / "1" / "design.yaml").is_file():
             codesign("quantize", str(dense), "--data-dir", given.data_dir, "-o", str(RUNS / task / "1"))
         for compression in given.compressions or COMPRESSIONS:
@@ -120,14 +119,6 @@ def main() -> None:
 def codesign(*arguments: str) -> None:
     """One command."""
     subprocess.run([sys.executable, "-m", "codesign", *arguments], check=True)
-
-
-def prune(folder: Path, options: Sequence[str]) -> None:
-    """``codesign prune`` into a folder, unless it has been done; goes on with what was interrupted."""
-    if not (folder / "metrics.json").is_file():
-        resume = ["--resume"] if (folder / "work" / "run.json").is_file() else []
-        print(f"== {folder.relative_to(ROOT)}", flush=True)
-        codesign("prune", *options, "-o", str(folder), *resume)
 
 
 def write_page(model: str) -> None:

@@ -12,7 +12,7 @@ import argparse
 import datetime
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,9 +91,7 @@ def main() -> None:
     for task in tasks:
         common = ["--board", given.board, "--task", task, "--data-dir", given.data_dir, "--seed", given.seed]
         dense = RUNS / task / given.name
-        untouched = ("--compression", "1", "--method", "gradual", "--importance", "norm", *_BLOCK)
-        none = ("--sparse-epochs", "0", "--retrain-epochs", "0", *DENSE.get(task, ("--dense-epochs", "5")))
-        run(dense, [*common, "--model", given.model, *untouched, *none, "--no-quantize"])
+        run(dense, [*common, "--model", given.model, *dense_options(task)])
         write_page(given)
         extra = (ABLATION if given.ablation else ()) + (LADDER if given.ladder else ())
         rows = MAIN + (extra if task == tasks[0] else ())
@@ -106,12 +104,19 @@ def main() -> None:
     print(f"wrote {RESULT}")
 
 
-def run(folder: Path, options: list[str]) -> None:
+def dense_options(task: str) -> tuple[str, ...]:
+    """Of ``codesign prune`` that fine-tunes and prunes nothing."""
+    untouched = ("--compression", "1", "--method", "gradual", "--importance", "norm", *_BLOCK)
+    none = ("--sparse-epochs", "0", "--retrain-epochs", "0", "--no-quantize")
+    return (*untouched, *none, *DENSE.get(task, ("--dense-epochs", "5")))
+
+
+def run(folder: Path, options: Sequence[str]) -> None:
     """``codesign prune`` into a folder, unless it has been done; goes on with what was interrupted."""
     if (folder / "metrics.json").is_file():
         return
     resume = ["--resume"] if (folder / "work" / "run.json").is_file() else []
-    print(f"== {folder.relative_to(RUNS)}", flush=True)
+    print(f"== {folder.relative_to(ROOT)}", flush=True)
     subprocess.run([sys.executable, "-m", "codesign", "prune", *options, "-o", str(folder), *resume], check=True)
 
 
