@@ -59,7 +59,7 @@ def simulate_design(
         accelerator,
         board.device.dsp_type,
         design.images,
-        [design.engine_matrix(layer).packed for layer in layers],
+        [design.part(layer).packed for layer in layers],
         inputs,
         memory=external_memory(accelerator, board, latency),
     )

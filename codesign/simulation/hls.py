@@ -86,7 +86,7 @@ def design_of(design: Design, board: Board, traced: Mapping[str, Traced]) -> Hls
         [traced[layer.key].read for layer in layers],
         [traced[layer.key].given for layer in layers],
     )
-    packed = [design.engine_matrix(layer).packed for layer in layers]
+    packed = [design.part(layer).packed for layer in layers]
     title = f"{document.model} on {document.board}"
     features = [Features(layer.in_features, traced[layer.key].inputs, traced[layer.key].whole) for layer in layers]
     return HlsDesign(title, board, document.accelerator, design.images, packed, [run], features)
