@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +98,10 @@ def quantised(codesign: Callable[..., Outcome], pruned: Callable[[str], Path], r
 
 
 @pytest.fixture(scope="session")
-def simulators(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def simulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where simulators are built: once for all tests of a process."""
-    return tmp_path_factory.mktemp("simulators")
+    folder = tmp_path_factory.mktemp("simulators")
+    yield folder
+    # Hundreds of random designs are built side by side: each may leave 8 MB, but not the 160 that compiling needs.
+    sizes = {path.name: sum(file.stat().st_size for file in path.rglob("*")) for path in folder.iterdir()}
+    assert {name: size for name, size in sizes.items() if size > 30e6} == {}

@@ -365,6 +365,8 @@ def _build(
         )
     runtime.mkdir(exist_ok=True)
     _copy_objects(model, runtime)
+    for header in model.glob("*.gch"):  # precompiled: 150 MB, of use to this one compilation
+        header.unlink()
     (folder / "built").touch()
     return folder
 
