@@ -178,6 +178,10 @@ class _PruningTrainer(Trainer):
         self.model_accepts_loss_kwargs = False  # the loss is a mean over the batch
         if teacher is not None:
             teacher.model.eval().requires_grad_(False).to(self.args.device)
+        if self.args.device.type == "cpu":
+            # torch's fused attention makes a training step of GLUE's short sentences a fifth to a third longer here.
+            for trained in (self.model, *([teacher.model] if teacher else [])):
+                trained.set_attn_implementation("eager")
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
