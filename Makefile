@@ -61,6 +61,7 @@ test: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.planner
 	$(BIN)/python -m benchmarks.penalty
+	$(BIN)/python -m benchmarks.attention
 	$(BIN)/python -m benchmarks.packing
 	$(BIN)/python -m benchmarks.hls
 

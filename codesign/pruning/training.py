@@ -179,7 +179,7 @@ class _PruningTrainer(Trainer):
         if teacher is not None:
             teacher.model.eval().requires_grad_(False).to(self.args.device)
         if self.args.device.type == "cpu":
-            # torch's fused attention makes a training step of GLUE's short sentences a fifth to a third longer here.
+            # torch's fused attention makes a training step of GLUE's short sentences a third longer here.
             for trained in (self.model, *([teacher.model] if teacher else [])):
                 trained.set_attn_implementation("eager")
 
