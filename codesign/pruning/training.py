@@ -180,8 +180,8 @@ class _PruningTrainer(Trainer):
             teacher.model.eval().requires_grad_(False).to(self.args.device)
         if self.args.device.type == "cpu":
             # torch's fused attention makes a training step of GLUE's short sentences a third longer here.
-            for trained in (self.model, *([teacher.model] if teacher else [])):
-                trained.set_attn_implementation("eager")
+            for run in (kwargs["model"], *([teacher.model] if teacher else [])):
+                run.set_attn_implementation("eager")
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset: Any = train_dataset if train_dataset is not None else self.train_dataset
