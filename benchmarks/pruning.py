@@ -177,7 +177,7 @@ def page(model: str, found: dict[str, dict[str, Any]]) -> Iterator[str]:
             yield f"| dense | {_scores(scores, metrics)} | | | | | {dense['seconds'] / 60:.0f} |"
         yield from (_line(row, rows[row.name], metrics) for row in MAIN if row.name in rows)
         for heading, group in (
-            ("What each part bought, in blocks of 16×16:", ABLATION),
+            ("What each part bought, in blocks of 16×16 unless it says otherwise:", ABLATION),
             ("Lower compressions:", LADDER),
         ):
             parts = [row for row in group if row.name in rows]
