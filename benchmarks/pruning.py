@@ -60,7 +60,7 @@ ABLATION = (
     Row("logits", "the same, predictions distilled", ("--hidden", "0", *_PAPER)),
     Row("hidden", "the same, predictions and hidden states distilled", _PAPER),
     Row("second-order", "one cut by second order with refit, both distilled", ("--rounds", "1", *_BLOCK)),
-    Row("no-penalty", "five cuts, as block 16×16 above, without the penalty", ("--method", "gradual", *_BLOCK)),
+    Row("no-penalty", "eight cuts, as block 16×16 above, without the penalty", ("--method", "gradual", *_BLOCK)),
     Row("movement", "baseline: block movement, distilled", ("--method", "movement", *_BLOCK)),
     Row("planned", "the block that the planner picks", ()),
 )
