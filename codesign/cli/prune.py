@@ -141,7 +141,7 @@ def prune(
         bool, typer.Option("--overwrite", help="Discard an unfinished run in the folder.", rich_help_panel=_RUN)
     ] = False,
     save_steps: Annotated[
-        int | None, _setting("save_steps", "Steps between checkpoints.", _RUN, "every epoch")
+        int | None, _setting("save_steps", "Steps between checkpoints.", _RUN, "an epoch's, at most 500")
     ] = None,
     quantize: Annotated[
         bool,

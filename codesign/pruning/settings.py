@@ -51,7 +51,7 @@ class Settings:
         calibration: Sentences that the curvature is measured on.
         precision: ``auto``, ``bf16`` or ``fp32``.
         patience: Epochs without a better metric before a phase stops and keeps its best; 0 for never.
-        save_steps: Steps between checkpoints; None for one per epoch.
+        save_steps: Steps between checkpoints; None for one per epoch, and per 500 steps of longer epochs.
         limit: Use only so many training sentences; None for all.
         seed: Of everything drawn.
     """

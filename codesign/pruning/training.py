@@ -41,6 +41,8 @@ from codesign.tasks.metrics import score
 from codesign.tasks.task import Task
 
 STATE = "pruning.safetensors"
+MOST_STEPS = 500
+"""Between two checkpoints, where an epoch has more of them: what a kill costs at most."""
 PADDING = 8  # lengths are padded to multiples of this: kernels like them
 
 
@@ -55,7 +57,7 @@ class Phase:
         batch_size: Sentences per process and step.
         seed: Of dropout and of the order of the data.
         bf16: Whether the forward pass runs in bfloat16 (weights stay float32).
-        save_steps: Steps between two checkpoints; None for one per epoch.
+        save_steps: Steps between two checkpoints; None for an epoch's, or ``MOST_STEPS`` where it has more.
         patience: Stop after so many epochs without a better metric, and keep the best; 0 for never.
         weight_decay: AdamW's.
     """
@@ -280,7 +282,9 @@ def make_trainer(
     stopping = phase.patience > 0
     processes = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
     steps = phase_steps(phase, len(train), processes)
-    by_steps = phase.save_steps is not None and not stopping
+    epoch_steps = steps_per_epoch(len(train), phase.batch_size, processes)
+    save_steps = phase.save_steps or (MOST_STEPS if epoch_steps > MOST_STEPS else None)
+    by_steps = save_steps is not None and not stopping
     arguments = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=phase.epochs,
@@ -294,7 +298,7 @@ def make_trainer(
         use_cpu=not torch.cuda.is_available(),
         eval_strategy="epoch" if validation is not None else "no",
         save_strategy="steps" if by_steps else "epoch",
-        save_steps=phase.save_steps or 500,
+        save_steps=save_steps or MOST_STEPS,
         save_total_limit=2,
         load_best_model_at_end=stopping,
         metric_for_best_model=metric if stopping else None,

@@ -76,6 +76,32 @@ def test_each_step_is_followed_once_with_its_learning_rate(tmp_path: Path) -> No
     assert found.name == "checkpoint-14"
 
 
+@pytest.mark.parametrize(("most", "kept"), [(3, "checkpoint-6"), (7, "checkpoint-7")])
+def test_no_more_than_so_many_steps_are_ever_lost(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, most: int, kept: str
+) -> None:
+    """An epoch of 7 steps: a checkpoint at its end, or within it where it has more than a kill may cost."""
+    monkeypatch.setattr(training, "MOST_STEPS", most)
+    splits = agreement_splits(50, 8)
+    tokenizer = embedded_tokenizer(text for (text,) in splits["train"].sentences)
+    train = tokenised(splits["train"], tokenizer, 32)
+    model = tiny_model("bert", len(tokenizer))
+
+    class Killed(Recorder):
+        def after_step(self, step: int, learning_rate: float) -> None:
+            if step == 8:
+                raise KeyboardInterrupt
+
+    trainer = make_trainer(
+        model, tokenizer, GLUE["sst2"], Phase("p", 2, 1e-3, batch_size=8), tmp_path, train=train, after=Killed()
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run_phase(trainer, Killed(), tmp_path)
+    found = last_checkpoint(tmp_path)
+    assert found is not None
+    assert found.name == kept
+
+
 def test_incomplete_checkpoints_are_passed_over(tmp_path: Path) -> None:
     assert last_checkpoint(tmp_path) is None
     for step in (5, 10, 20):
