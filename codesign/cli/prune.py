@@ -10,7 +10,7 @@ import typer
 
 from codesign.cli import options
 from codesign.errors import InputError
-from codesign.pruning.settings import DENSE_EPOCHS, EMBEDDED, Importance, Method, Settings
+from codesign.pruning.settings import DENSE_EPOCHS, EMBEDDED, MOST_STEPS, Importance, Method, Settings
 
 if TYPE_CHECKING:
     from codesign.planning import PlanDocument
@@ -141,7 +141,7 @@ def prune(
         bool, typer.Option("--overwrite", help="Discard an unfinished run in the folder.", rich_help_panel=_RUN)
     ] = False,
     save_steps: Annotated[
-        int | None, _setting("save_steps", "Steps between checkpoints.", _RUN, "an epoch's, at most 500")
+        int | None, _setting("save_steps", "Steps between checkpoints.", _RUN, f"an epoch's, at most {MOST_STEPS}")
     ] = None,
     quantize: Annotated[
         bool,

@@ -27,6 +27,8 @@ class Importance(StrEnum):
 
 DENSE_EPOCHS = 3.0
 """Dense fine-tuning of a model that does not come fine-tuned."""
+MOST_STEPS = 500
+"""Between two checkpoints, where an epoch has more of them: what a kill costs at most."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Settings:
         calibration: Sentences that the curvature is measured on.
         precision: ``auto``, ``bf16`` or ``fp32``.
         patience: Epochs without a better metric before a phase stops and keeps its best; 0 for never.
-        save_steps: Steps between checkpoints; None for one per epoch, and per 500 steps of longer epochs.
+        save_steps: Steps between checkpoints; None for one per epoch, and per ``MOST_STEPS`` of longer ones.
         limit: Use only so many training sentences; None for all.
         seed: Of everything drawn.
     """

@@ -36,13 +36,12 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from codesign.errors import InputError
 from codesign.files import write_bytes
 from codesign.pruning.distillation import Distillation, distillation_loss
+from codesign.pruning.settings import MOST_STEPS
 from codesign.report.console import console
 from codesign.tasks.metrics import score
 from codesign.tasks.task import Task
 
 STATE = "pruning.safetensors"
-MOST_STEPS = 500
-"""Between two checkpoints, where an epoch has more of them: what a kill costs at most."""
 PADDING = 8  # lengths are padded to multiples of this: kernels like them
 
 
