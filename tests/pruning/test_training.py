@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -58,14 +59,19 @@ def test_learning_rates_are_transformers_schedule() -> None:
         assert learning_rates(phase, steps) == pytest.approx(wanted)
 
 
-def test_each_step_is_followed_once_with_its_learning_rate(tmp_path: Path) -> None:
+def _trainer(phase: Phase, folder: Path, after: Recorder) -> Any:
+    """Of 50 sentences."""
     splits = agreement_splits(50, 8)
     tokenizer = embedded_tokenizer(text for (text,) in splits["train"].sentences)
     train = tokenised(splits["train"], tokenizer, 32)
+    model = tiny_model("bert", len(tokenizer))
+    return make_trainer(model, tokenizer, GLUE["sst2"], phase, folder, train=train, after=after)
+
+
+def test_each_step_is_followed_once_with_its_learning_rate(tmp_path: Path) -> None:
     phase = Phase("p", 2, 1e-3, batch_size=8, save_steps=5)
     recorder = Recorder()
-    model = tiny_model("bert", len(tokenizer))
-    trainer = make_trainer(model, tokenizer, GLUE["sst2"], phase, tmp_path, train=train, after=recorder)
+    trainer = _trainer(phase, tmp_path, recorder)
     run_phase(trainer, recorder, tmp_path)
     steps = 2 * steps_per_epoch(50, 8)
     assert steps == 14
@@ -82,19 +88,13 @@ def test_no_more_than_so_many_steps_are_ever_lost(
 ) -> None:
     """An epoch of 7 steps: a checkpoint at its end, or within it where it has more than a kill may cost."""
     monkeypatch.setattr(training, "MOST_STEPS", most)
-    splits = agreement_splits(50, 8)
-    tokenizer = embedded_tokenizer(text for (text,) in splits["train"].sentences)
-    train = tokenised(splits["train"], tokenizer, 32)
-    model = tiny_model("bert", len(tokenizer))
 
     class Killed(Recorder):
         def after_step(self, step: int, learning_rate: float) -> None:
             if step == 8:
                 raise KeyboardInterrupt
 
-    trainer = make_trainer(
-        model, tokenizer, GLUE["sst2"], Phase("p", 2, 1e-3, batch_size=8), tmp_path, train=train, after=Killed()
-    )
+    trainer = _trainer(Phase("p", 2, 1e-3, batch_size=8), tmp_path, Killed())
     with pytest.raises(KeyboardInterrupt):
         run_phase(trainer, Killed(), tmp_path)
     found = last_checkpoint(tmp_path)
