@@ -3,13 +3,13 @@
 Writes docs/results/glue.md. Fine-tunes a model on SST-2, CoLA, MRPC and RTE, plans an array for each compression,
 prunes, makes the integer design, and runs two designs of SST-2 through simulated RTL and the HLS kernel. What is
 there already (below ``build/results/glue``) is not done again; an interrupted run is resumed. All of it takes many
-hours on two cores; ``--task`` and ``--compression`` do a part.
+hours on two cores; ``--task`` and ``--compression`` do a part, and the page keeps its rows of the others: a row is
+replaced only by one of the same task and compression.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ TASKS = {"sst2": "SST-2", "cola": "CoLA", "mrpc": "MRPC", "rte": "RTE"}
 COMPRESSIONS = (1.8, 2.5, 5.0)
 OPTIONS = {
     "sst2": ("--sparse-epochs", "1", "--retrain-epochs", "1"),  # 67,000 sentences
-    "rte": ("--batch-size", "16", "--sparse-epochs", "6", "--retrain-epochs", "14"),  # 2,490
+    "rte": ("--batch-size", "16"),  # 2,490, as its dense model
 }
 """Of pruning, where the defaults are not right."""
 SIMULATED = (("sst2", 1.8), ("sst2", 5.0))
@@ -62,6 +62,7 @@ class Row:
         counted: Cycles in simulated RTL; None: not simulated.
         outputs, mismatches, hls_mismatches: Compared there.
         minutes: Of pruning and quantising, wall time.
+        date: When it was pruned.
         settings: As codesign prune took them.
     """
 
@@ -81,6 +82,7 @@ class Row:
     mismatches: int
     hls_mismatches: int
     minutes: float
+    date: str
     settings: dict[str, Any]
     seed: int
     precision: str
@@ -126,22 +128,44 @@ def codesign(*arguments: str) -> None:
 
 def write_page(model: str) -> None:
     """The page, its figure and, beside them, the rows as data."""
-    rows = list(read_rows())
+    rows = read_rows()
     chart(rows).savefig(RESULT.with_suffix(".png"), dpi=120)
-    shown = next((row for row in rows if row.counted is not None), rows[-1])
-    for drawn in charts(_facts(shown.task, shown.compression)):
-        if drawn.name in ("cycles", "blocks"):
-            drawn.figure.savefig(RESULT.with_name(f"glue-{drawn.name}.png"), dpi=120, facecolor="white")
-    write_text(RESULT, "\n".join(page(model, rows, shown)) + "\n")
+    shown = shown_row(rows)
+    if _is_here(shown.task, shown.compression):
+        for drawn in charts(_facts(shown.task, shown.compression)):
+            if drawn.name in ("cycles", "blocks"):
+                drawn.figure.savefig(RESULT.with_name(f"glue-{drawn.name}.png"), dpi=120, facecolor="white")
+    write_text(RESULT, "\n".join(page(model, rows)) + "\n")
     write_text(RESULT.with_suffix(".json"), to_json([asdict(row) for row in rows]))
 
 
-def read_rows() -> Iterator[Row]:
-    """Every design that is there, tasks in order, the dense one first."""
+def read_rows() -> list[Row]:
+    """Tasks in order, the dense one first: of every design that is here, and else what the page has already."""
+    before = {(row.task, row.compression): row for row in page_rows()}
+    rows = []
     for task in TASKS:
         for compression in (1.0, *COMPRESSIONS):
-            if (_folder(task, compression) / "design.yaml").is_file():
-                yield _row(task, compression)
+            if _is_here(task, compression):
+                rows.append(_row(task, compression))
+            elif (task, compression) in before:
+                rows.append(before[task, compression])
+    return rows
+
+
+def page_rows() -> list[Row]:
+    """Those of the data beside the page."""
+    data = RESULT.with_suffix(".json")
+    found: list[dict[str, Any]] = read_json(data) if data.is_file() else []
+    return [Row(**{**row, "decided_otherwise": tuple(row["decided_otherwise"])}) for row in found]
+
+
+def shown_row(rows: Sequence[Row]) -> Row:
+    """The design that the page's block map is of: the first that was simulated."""
+    return next((row for row in rows if row.counted is not None), rows[-1])
+
+
+def _is_here(task: str, compression: float) -> bool:
+    return (_folder(task, compression) / "design.yaml").is_file()
 
 
 def _folder(task: str, compression: float) -> Path:
@@ -176,6 +200,7 @@ def _row(task: str, compression: float) -> Row:
         total.mismatches if total else 0,
         total.hls_mismatches if total else 0,
         (metrics["seconds"] + metrics["quantise_seconds"]["all"]) / 60,
+        metrics["date"][:10],
         metrics["settings"],
         metrics["seed"],
         metrics["precision"],
@@ -183,14 +208,15 @@ def _row(task: str, compression: float) -> Row:
     )
 
 
-def page(model: str, rows: Sequence[Row], shown: Row) -> Iterator[str]:
-    """The page, line by line; ``shown`` is the design of its other figures."""
-    first = rows[0]
+def page(model: str, rows: Sequence[Row]) -> Iterator[str]:
+    """The page, line by line."""
+    first, shown = rows[0], shown_row(rows)
+    dates = sorted({row.date for row in rows})
     versions = ", ".join(f"{name} {version}" for name, version in first.versions.items())
     yield f"# {model} from sentence to cycle, on zcu104"
     yield ""
     yield (
-        f"Written by `python -m benchmarks.glue` on {datetime.date.today().isoformat()}"
+        f"Written by `python -m benchmarks.glue`; measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
         f" ({versions}; seed {first.seed}, training in {first.precision})."
     )
     yield ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import engine
+from benchmarks import engine, glue
 from benchmarks.plans import BUDGETS, MODELS, ON_CHIP, RESULT, table_row
 from codesign.boards import board_names, load_board
 from codesign.models import parse_shape
@@ -42,3 +42,10 @@ def test_the_engines_cycles_are_those_of_the_model(case: engine.Case) -> None:
     else:
         assert one >= 0.99
         assert eight >= 0.97
+
+
+def test_the_page_of_the_whole_chain_says_what_its_data_say() -> None:
+    rows = glue.page_rows()
+    (title, *_) = page = glue.RESULT.read_text().splitlines()
+    assert page == list(glue.page(title.removeprefix("# ").split(" from ")[0], rows))
+    assert len({(row.task, row.compression) for row in rows}) == len(rows)
