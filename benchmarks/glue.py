@@ -34,7 +34,6 @@ TASKS = {"sst2": "SST-2", "cola": "CoLA", "mrpc": "MRPC", "rte": "RTE"}
 COMPRESSIONS = (1.8, 2.5, 5.0)
 OPTIONS = {
     "sst2": ("--sparse-epochs", "1", "--retrain-epochs", "1"),  # 67,000 sentences
-    "rte": ("--batch-size", "16"),  # 2,490, as its dense model
 }
 """Of pruning, where the defaults are not right."""
 SIMULATED = (("sst2", 1.8), ("sst2", 5.0))
