@@ -55,19 +55,20 @@ class Hardware:
         }
 
     @cached_property
-    def free_blocks(self) -> dict[str, int] | None:
-        """Blocks of a block row that cost no more cycles than one; None where cycles are not the budget.
+    def blocks_together(self) -> dict[str, int]:
+        """Blocks of a block row of each matrix that cost no more cycles than one.
 
         A block row that is run lasts at least T·Q, as long as T·Q / max(T, F) blocks.
         """
-        if self.plan.budget.kind is not BudgetKind.LATENCY:
-            return None
         accelerator, rate = self.plan.accelerator, self.board.read_bytes_per_second
         groups = token_groups(accelerator, min(self.plan.tokens * self.plan.batch, accelerator.max_tokens))
         return {
-            layer.name: groups
-            * accelerator.requant_interval
-            // max(groups, fetch_cycles(accelerator, layer.weight_memory, rate))
+            layer.name: max(
+                1,
+                groups
+                * accelerator.requant_interval
+                // max(groups, fetch_cycles(accelerator, layer.weight_memory, rate)),
+            )
             for layer in self.plan.layers
         }
 

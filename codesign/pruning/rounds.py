@@ -49,8 +49,8 @@ def _rules(settings: Settings) -> Rules:
 def choose_masks(run: Run, importance: dict[str, Tensor], number: int, count: int, present: Masks) -> Masks:
     """The masks of a round: the budget's own in the last, a part of the way there before."""
     hardware = run.hardware
-    cost, free, rules = hardware.block_cost, hardware.free_blocks, _rules(run.settings)
-    goal = select(importance, cost, hardware.allows, rules, present, hardware.reached, free)
+    cost, together, rules = hardware.block_cost, hardware.blocks_together, _rules(run.settings)
+    goal = select(importance, cost, hardware.allows, rules, present, hardware.reached, together)
     if number == count:
         return goal
     total = sum(mask.numel() for mask in goal.values())
@@ -59,7 +59,7 @@ def choose_masks(run: Run, importance: dict[str, Tensor], number: int, count: in
     def allows(masks: Masks) -> bool:
         return sum(int(mask.sum()) for mask in masks.values()) <= density * total
 
-    return select(importance, cost, allows, rules, present, free=free)
+    return select(importance, cost, allows, rules, present, together=together)
 
 
 def norms(run: Run, matrices: Matrices, dense: Matrices) -> dict[str, Tensor]:

@@ -1,7 +1,9 @@
 """Which blocks stay: decided over the whole network at once, by importance per predicted cycle.
 
 Every block is worth its importance divided by its cost. Blocks are kept from the best downwards, as many as the
-budget allows; a floor protects the best blocks of each matrix, so that no matrix vanishes.
+budget allows; a floor protects the best blocks of each matrix, so that no matrix vanishes. Where a block row of few
+blocks lasts as long as one of more, its first blocks are one item: each is worth their mean, and they stay or go
+together.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def select(
     rules: Rules | None = None,
     present: Masks | None = None,
     reached: Callable[[Masks], str] | None = None,
-    free: Mapping[str, int] | None = None,
+    together: Mapping[str, int] | None = None,
 ) -> Masks:
     """The most important blocks that a budget allows.
 
@@ -49,8 +51,8 @@ def select(
         rules: Floor and balance.
         present: Blocks that still exist; pruned ones do not come back.
         reached: Says for an error message what masks reach.
-        free: Per matrix how many blocks of a block row cost no more than one: of a row that stays, the best so many
-            stay, unless rows are to be balanced.
+        together: Per matrix how many blocks of a block row cost no more than one: a row's best so many stay or go
+            together, unless rows are to be balanced.
 
     Returns:
         Per matrix the mask of the kept blocks, on the CPU. One block more, in the order of worth, would break
@@ -74,9 +76,16 @@ def select(
     keys = []
     for name in names:
         worth[name] = torch.where(present[name], worth[name], -1.0)
+        if together is not None and rules.balance is None:
+            worth[name], item = pooled(worth[name], together[name])
+        else:
+            item = torch.arange(worth[name].numel())
         key = worth[name].flatten()
         order = key.argsort(descending=True, stable=True)
-        keys.append(key.clone().index_fill_(0, order[: _floor(key.numel(), rules)], torch.inf))
+        floor = _floor(key.numel(), rules)
+        while floor < key.numel() and item[order[floor]] == item[order[floor - 1]]:
+            floor += 1
+        keys.append(key.clone().index_fill_(0, order[:floor], torch.inf))
         keys[-1][~present[name].flatten()] = -1.0
     flat = torch.cat(keys)
     sizes = [key.numel() for key in keys]
@@ -90,8 +99,6 @@ def select(
         found = {name: part.view_as(worth[name]) for name, part in zip(names, parts, strict=True)}
         if rules.balance is not None:
             found = {name: balanced(worth[name], mask, rules.balance) for name, mask in found.items()}
-        elif free is not None:
-            found = {name: filled(worth[name], mask, free[name]) for name, mask in found.items()}
         return found
 
     if not allows(masks(fewest)):
@@ -116,11 +123,29 @@ def _floor(blocks: int, rules: Rules) -> int:
     return max(1, ceil(rules.floor * blocks - 1e-9))
 
 
-def filled(worth: Tensor, mask: Tensor, least: int) -> Tensor:
-    """The mask with the best ``least`` blocks of every block row that has any; blocks worth less than 0 are gone."""
-    best = worth.argsort(dim=1, descending=True, stable=True)[:, :least]
-    more = torch.zeros_like(mask).scatter_(1, best, value=True)
-    return mask | (more & mask.any(dim=1, keepdim=True) & (worth >= 0))
+def pooled(worth: Tensor, together: int) -> tuple[Tensor, Tensor]:
+    """Worth where a block row of fewer blocks than ``together`` lasts as long as one of so many.
+
+    Its best so many blocks cost the row's time between them: each is worth their sum over ``together``. Taking items
+    from the best downwards then is the best choice for the time that it takes, because what comes after a row's first
+    item is worth less.
+
+    Args:
+        worth: Block rows × block columns; below 0 where a block is gone.
+        together: Blocks that cost as much as one.
+
+    Returns:
+        The worth of every block, and per block, flattened, the number of its item: blocks of one item have the same,
+        and follow each other in a stable sort by worth.
+    """
+    rows, cols = worth.shape
+    best = worth.argsort(dim=1, descending=True, stable=True)[:, :together]
+    values = worth.gather(1, best)
+    first = torch.zeros_like(worth, dtype=torch.bool).scatter_(1, best, values >= 0)
+    mean = values.clamp_min(0).sum(dim=1, keepdim=True) / together
+    alone = torch.arange(rows, rows + rows * cols).view(rows, cols)
+    item = torch.where(first, torch.arange(rows)[:, None], alone)
+    return torch.where(first, mean, worth), item.flatten()
 
 
 def balanced(worth: Tensor, mask: Tensor, spread: int) -> Tensor:

@@ -54,7 +54,11 @@ def spent(planned: Hardware, masks: Masks) -> float:
 def test_met_and_at_most_half_a_percent_below(budget: Budget, limit: float, block: tuple[int, int]) -> None:
     planned = hardware(budget, block)
     masks = select(
-        importances(planned, 1), planned.block_cost, planned.allows, Rules(floor=0.02), free=planned.free_blocks
+        importances(planned, 1),
+        planned.block_cost,
+        planned.allows,
+        Rules(floor=0.02),
+        together=planned.blocks_together,
     )
     assert planned.allows(masks)
     assert limit * 0.995 <= spent(planned, masks) <= limit
@@ -63,16 +67,15 @@ def test_met_and_at_most_half_a_percent_below(budget: Budget, limit: float, bloc
 
 def test_no_block_is_pruned_that_costs_no_cycles() -> None:
     planned = hardware(Budget(BudgetKind.LATENCY, 0.5))
-    free = planned.free_blocks
-    assert free is not None
-    assert min(free.values()) >= 1
-    masks = select(importances(planned, 1), planned.block_cost, planned.allows, Rules(floor=0.02), free=free)
+    together = planned.blocks_together
+    assert max(together.values()) > 1
+    masks = select(importances(planned, 1), planned.block_cost, planned.allows, Rules(floor=0.02), together=together)
     cycles = planned.design(masks).cycles
     empty = full = 0
     for name, mask in masks.items():
         # Rows that are run have what costs nothing; one more block, in such a row or in an empty one, costs cycles.
         counts = mask.sum(dim=1)
-        assert int(counts[counts > 0].min()) >= min(free[name], mask.shape[1])
+        assert int(counts[counts > 0].min()) >= min(together[name], mask.shape[1])
         empty += int((counts == 0).sum())
         for row in {int(counts.argmin()), int(torch.where(counts > 0, counts, 999).argmin())}:
             if not mask[row].all():
@@ -82,7 +85,6 @@ def test_no_block_is_pruned_that_costs_no_cycles() -> None:
                 full += 1
     assert empty
     assert full
-    assert hardware(Budget(BudgetKind.COMPRESSION, 2.0)).free_blocks is None
 
 
 def test_fit_on_chip_is_met_and_not_overdone() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import product
 
 import pytest
@@ -64,6 +65,54 @@ def test_any_monotone_budget_is_met_and_one_block_more_breaks_it(seed: int, shri
     masks = select(importance, {"0": 3.0, "1": 7.0}, lambda m: spent(m) <= limit, NONE)
     assert spent(masks) <= limit
     assert limit - spent(masks) < max(weight.values())
+
+
+@given(st.integers(0, 10**6), st.integers(1, 4), st.integers(1, 5), st.integers(1, 4), st.integers(0, 16))
+def test_nothing_that_takes_no_longer_is_worth_more(
+    seed: int, rows: int, cols: int, together: int, more: int
+) -> None:
+    """Where a block row lasts as long as some of its blocks, against every choice there is."""
+    importance = torch.rand((rows, cols), generator=torch.Generator().manual_seed(seed))
+
+    def cycles(counts: Iterable[int]) -> int:
+        return sum(max(count, together) for count in counts if count)
+
+    def allows(masks: Masks) -> bool:
+        return cycles(masks["m"].sum(dim=1).tolist()) <= together + more
+
+    mask = select({"m": importance}, {"m": 1.0}, allows, NONE, together={"m": together})["m"]
+    counts = mask.sum(dim=1)
+    taken = cycles(counts.tolist())
+    assert taken <= together + more
+    # What costs nothing stays, and one item more would take too long.
+    assert all(int(count) >= min(together, cols) for count in counts if count)
+    assert mask.all() or taken + together > together + more or (counts > 0).all()
+    best = max(
+        sum(float(row.topk(count).values.sum()) for row, count in zip(importance, counts, strict=True))
+        for counts in product(range(cols + 1), repeat=rows)
+        if cycles(counts) <= taken
+    )
+    assert float(importance[mask].sum()) == pytest.approx(best, rel=1e-6)
+
+
+def test_a_row_that_cannot_be_filled_up_is_worth_what_is_left_of_it() -> None:
+    importance = {"m": torch.tensor([[6.0, 1.0, 0.0, 0.0], [3.0, 3.0, 0.0, 0.0], [5.0, 9.0, 9.0, 9.0]])}
+    present = {"m": torch.ones(3, 4, dtype=torch.bool)}
+    present["m"][2, 1:] = False  # 5 in the time of two blocks; the rows before: 7 and 6
+    masks = select(importance, {"m": 1.0}, at_most(2), NONE, present, together={"m": 2})
+    assert masks["m"].tolist() == [[True, True, False, False], [False] * 4, [False] * 4]
+    masks = select(importance, {"m": 1.0}, at_most(4), NONE, present, together={"m": 2})
+    assert masks["m"].sum(dim=1).tolist() == [2, 2, 0]
+
+
+def test_the_floor_cuts_no_item_in_two() -> None:
+    importance = {"weak": torch.arange(20.0).view(4, 5) / 100, "strong": torch.full((4, 5), 9.0)}
+    masks = select(
+        importance, {"weak": 1.0, "strong": 1.0}, at_most(16), Rules(floor=0.3), together={"weak": 3, "strong": 3}
+    )
+    # 6 blocks of 20 in each, and what belongs to the sixth.
+    assert masks["weak"].sum(dim=1).tolist() == [0, 0, 3, 5]
+    assert masks["strong"].sum(dim=1).tolist() == [5, 3, 0, 0]
 
 
 def test_the_floor_protects_the_best_blocks_of_each_matrix() -> None:
