@@ -182,7 +182,7 @@ def roofline(facts: Facts) -> Chart:
     left.annotate(
         f"{peak:,} multiply-accumulates per cycle",
         (ends[1], peak),
-        xytext=(0, -13),
+        xytext=(0, 4),
         textcoords="offset points",
         ha="right",
     )
