@@ -3,8 +3,8 @@
 Writes docs/results/glue.md. Fine-tunes a model on SST-2, CoLA, MRPC and RTE, plans an array for each compression,
 prunes, makes the integer design, and runs two designs of SST-2 through simulated RTL and the HLS kernel. What is
 there already (below ``build/results/glue``) is not done again; an interrupted run is resumed. All of it takes many
-hours on two cores; ``--task`` and ``--compression`` do a part, and the page keeps its rows of the others: a row is
-replaced only by one of the same task and compression.
+hours on two cores; ``--task`` and ``--compression`` do a part, and the page keeps its rows of the others, where they
+are of the same model and board.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def main() -> None:
             prune(run, [*common, *asked])
             if (task, compression) in SIMULATED and not (run / "design" / "sim.json").is_file():
                 codesign("simulate", str(run / "design"), "--work-dir", str(ROOT / "build" / "sim"))
-            write_page(given.name)
+            write_page(given.name, given.board)
     print(f"wrote {RESULT}")
 
 
@@ -125,22 +125,25 @@ def codesign(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "codesign", *arguments], check=True)
 
 
-def write_page(model: str) -> None:
+def write_page(model: str, board: str) -> None:
     """The page, its figure and, beside them, the rows as data."""
-    rows = read_rows()
+    rows = read_rows(model, board)
     chart(rows).savefig(RESULT.with_suffix(".png"), dpi=120)
     shown = shown_row(rows)
     if _is_here(shown.task, shown.compression):
         for drawn in charts(_facts(shown.task, shown.compression)):
             if drawn.name in ("cycles", "blocks"):
                 drawn.figure.savefig(RESULT.with_name(f"glue-{drawn.name}.png"), dpi=120, facecolor="white")
-    write_text(RESULT, "\n".join(page(model, rows)) + "\n")
-    write_text(RESULT.with_suffix(".json"), to_json([asdict(row) for row in rows]))
+    write_text(RESULT, "\n".join(page(model, board, rows)) + "\n")
+    write_text(
+        RESULT.with_suffix(".json"), to_json({"model": model, "board": board, "rows": [asdict(row) for row in rows]})
+    )
 
 
-def read_rows() -> list[Row]:
+def read_rows(model: str, board: str) -> list[Row]:
     """Tasks in order, the dense one first: of every design that is here, and else what the page has already."""
-    before = {(row.task, row.compression): row for row in page_rows()}
+    *written, kept = read_page()
+    before = {(row.task, row.compression): row for row in kept} if written == [model, board] else {}
     rows = []
     for task in TASKS:
         for compression in (1.0, *COMPRESSIONS):
@@ -151,11 +154,14 @@ def read_rows() -> list[Row]:
     return rows
 
 
-def page_rows() -> list[Row]:
-    """Those of the data beside the page."""
+def read_page() -> tuple[str, str, list[Row]]:
+    """Model, board and rows of the page that is there, from the data beside it."""
     data = RESULT.with_suffix(".json")
-    found: list[dict[str, Any]] = read_json(data) if data.is_file() else []
-    return [Row(**{**row, "decided_otherwise": tuple(row["decided_otherwise"])}) for row in found]
+    if not data.is_file():
+        return "", "", []
+    found = read_json(data)
+    rows = [Row(**{**row, "decided_otherwise": tuple(row["decided_otherwise"])}) for row in found["rows"]]
+    return found["model"], found["board"], rows
 
 
 def shown_row(rows: Sequence[Row]) -> Row:
@@ -207,12 +213,12 @@ def _row(task: str, compression: float) -> Row:
     )
 
 
-def page(model: str, rows: Sequence[Row]) -> Iterator[str]:
+def page(model: str, board: str, rows: Sequence[Row]) -> Iterator[str]:
     """The page, line by line."""
     first, shown = rows[0], shown_row(rows)
     dates = sorted({row.date for row in rows})
     versions = ", ".join(f"{name} {version}" for name, version in first.versions.items())
-    yield f"# {model} from sentence to cycle, on zcu104"
+    yield f"# {model} from sentence to cycle, on {board}"
     yield ""
     yield (
         f"Written by `python -m benchmarks.glue`; measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"

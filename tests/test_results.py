@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks import engine, glue
@@ -45,7 +47,14 @@ def test_the_engines_cycles_are_those_of_the_model(case: engine.Case) -> None:
 
 
 def test_the_page_of_the_whole_chain_says_what_its_data_say() -> None:
-    rows = glue.page_rows()
-    (title, *_) = page = glue.RESULT.read_text().splitlines()
-    assert page == list(glue.page(title.removeprefix("# ").split(" from ")[0], rows))
+    model, board, rows = glue.read_page()
+    assert glue.RESULT.read_text().splitlines() == list(glue.page(model, board, rows))
     assert len({(row.task, row.compression) for row in rows}) == len(rows)
+
+
+def test_a_page_of_another_model_or_board_starts_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(glue, "RUNS", tmp_path)
+    model, board, rows = glue.read_page()
+    assert glue.read_rows(model, board) == rows
+    assert glue.read_rows("another", board) == []
+    assert glue.read_rows(model, "kv260") == []

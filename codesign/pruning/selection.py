@@ -73,13 +73,11 @@ def select(
     present = {name: present[name].cpu() for name in names}
     # Pruned blocks last, protected ones first; the stable sort settles ties by position, so that any number of
     # blocks can be met exactly.
+    shared = together if together is not None and rules.balance is None else {}
     keys = []
     for name in names:
         worth[name] = torch.where(present[name], worth[name], -1.0)
-        if together is not None and rules.balance is None:
-            worth[name], item = pooled(worth[name], together[name])
-        else:
-            item = torch.arange(worth[name].numel())
+        worth[name], item = pooled(worth[name], shared.get(name, 1))
         key = worth[name].flatten()
         order = key.argsort(descending=True, stable=True)
         floor = _floor(key.numel(), rules)
