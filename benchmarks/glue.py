@@ -4,7 +4,7 @@ Writes docs/results/glue.md. Fine-tunes a model on SST-2, CoLA, MRPC and RTE, pl
 prunes, makes the integer design, and runs two designs of SST-2 through simulated RTL and the HLS kernel. What is
 there already (below ``build/results/glue``) is not done again; an interrupted run is resumed. All of it takes many
 hours on two cores; ``--task`` and ``--compression`` do a part, and the page keeps its rows of the others, where they
-are of the same model and board.
+are of the same model and board. ``--way`` prunes one design, where much is lost, in another way, for what that buys.
 """
 
 from __future__ import annotations
@@ -36,6 +36,16 @@ OPTIONS = {
     "sst2": ("--sparse-epochs", "1", "--retrain-epochs", "1"),  # 67,000 sentences
 }
 """Of pruning, where the defaults are not right."""
+OTHERWISE = ("rte", 2.5)
+WAYS = {
+    "gradual": ("no penalty", ("--method", "gradual")),
+    "labels": ("labels only, no distillation", ("--no-distill",)),
+    "steps": ("twice as many steps of half the size", ("--batch-size", "16")),
+    "small-steps": ("half the learning rate", ("--learning-rate", "5e-5")),
+    "long": ("12 epochs of retraining, not 6", ("--retrain-epochs", "12")),
+    "floor": ("at least 20 % of every matrix stays, not 5 %", ("--floor", "0.2")),
+}
+"""Name, what the page calls it, and options: what might keep more of one design's score."""
 SIMULATED = (("sst2", 1.8), ("sst2", 5.0))
 MEAN_LOSS = {1.8: 1.0, 2.5: 2.0}
 """Goals: points lost in the mean of the tasks, at most."""
@@ -93,6 +103,35 @@ class Row:
         return self.dense_cycles / (self.counted or self.cycles)
 
 
+@dataclass(frozen=True)
+class Way:
+    """The design of OTHERWISE, pruned in another way.
+
+    Attributes:
+        name: One of WAYS.
+        pruned: Score in points, float.
+        reached, minutes, date, settings, seed: As a row's; minutes without quantising.
+    """
+
+    name: str
+    pruned: float
+    reached: float
+    minutes: float
+    date: str
+    settings: dict[str, Any]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the page rests on, kept as data beside it."""
+
+    model: str
+    board: str
+    rows: Sequence[Row]
+    ways: Sequence[Way]
+
+
 def main() -> None:
     """Run what is missing and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -101,23 +140,58 @@ def main() -> None:
     parser.add_argument("--data-dir", required=True, help="folder with a sub-folder per task")
     parser.add_argument("--task", action="append", dest="tasks", choices=TASKS, help="only this; may be given again")
     parser.add_argument("--compression", action="append", type=float, dest="compressions", choices=COMPRESSIONS)
+    parser.add_argument(
+        "--way", action="append", dest="ways", choices=WAYS, help="only another way; may be given again"
+    )
     parser.add_argument("--board", default="zcu104")
     parser.add_argument("--seed", default="0")
     given = parser.parse_args()
+    if given.ways:
+        run_ways(given)
+    else:
+        run_designs(given)
+    print(f"wrote {RESULT}")
+
+
+def run_designs(given: argparse.Namespace) -> None:
+    """The dense model and the pruned designs of every task asked for."""
     for task in given.tasks or TASKS:
-        common = ["--board", given.board, "--task", task, "--data-dir", given.data_dir, "--seed", given.seed]
-        dense = PRUNING_RUNS / task / given.name
-        prune(dense, [*common, "--model", given.model, *dense_options(task)])
+        dense = dense_model(given, task)
         if not (RUNS / task / "1" / "design.yaml").is_file():
             codesign("quantize", str(dense), "--data-dir", given.data_dir, "-o", str(RUNS / task / "1"))
         for compression in given.compressions or COMPRESSIONS:
             run = RUNS / task / f"{compression:g}"
-            asked = ["--model", str(dense), "--compression", f"{compression:g}", *OPTIONS.get(task, ())]
-            prune(run, [*common, *asked])
+            prune(run, pruning_options(given, task, dense, compression))
             if (task, compression) in SIMULATED and not (run / "design" / "sim.json").is_file():
                 codesign("simulate", str(run / "design"), "--work-dir", str(ROOT / "build" / "sim"))
             write_page(given.name, given.board)
-    print(f"wrote {RESULT}")
+
+
+def run_ways(given: argparse.Namespace) -> None:
+    """One design in the other ways asked for, in float only."""
+    task, compression = OTHERWISE
+    dense = dense_model(given, task)
+    for name in given.ways:
+        options = pruning_options(given, task, dense, compression)
+        prune(_way_folder(name), [*options, *WAYS[name][1], "--no-quantize"])
+        write_page(given.name, given.board)
+
+
+def dense_model(given: argparse.Namespace, task: str) -> Path:
+    """Fine-tuned, where it has not been; its folder."""
+    folder = PRUNING_RUNS / task / str(given.name)
+    prune(folder, [*_common(given, task), "--model", given.model, *dense_options(task)])
+    return folder
+
+
+def pruning_options(given: argparse.Namespace, task: str, dense: Path, compression: float) -> list[str]:
+    """Of ``codesign prune``."""
+    asked = ["--model", str(dense), "--compression", f"{compression:g}", *OPTIONS.get(task, ())]
+    return [*_common(given, task), *asked]
+
+
+def _common(given: argparse.Namespace, task: str) -> list[str]:
+    return ["--board", given.board, "--task", task, "--data-dir", given.data_dir, "--seed", given.seed]
 
 
 def codesign(*arguments: str) -> None:
@@ -126,42 +200,44 @@ def codesign(*arguments: str) -> None:
 
 
 def write_page(model: str, board: str) -> None:
-    """The page, its figure and, beside them, the rows as data."""
-    rows = read_rows(model, board)
-    chart(rows).savefig(RESULT.with_suffix(".png"), dpi=120)
-    shown = shown_row(rows)
+    """The page, its figure and, beside them, what it rests on as data."""
+    content = gather(model, board)
+    chart(content.rows).savefig(RESULT.with_suffix(".png"), dpi=120)
+    shown = shown_row(content.rows)
     if _is_here(shown.task, shown.compression):
         for drawn in charts(_facts(shown.task, shown.compression)):
             if drawn.name in ("cycles", "blocks"):
                 drawn.figure.savefig(RESULT.with_name(f"glue-{drawn.name}.png"), dpi=120, facecolor="white")
-    write_text(RESULT, "\n".join(page(model, board, rows)) + "\n")
-    write_text(
-        RESULT.with_suffix(".json"), to_json({"model": model, "board": board, "rows": [asdict(row) for row in rows]})
+    write_text(RESULT, "\n".join(lines(content)) + "\n")
+    write_text(RESULT.with_suffix(".json"), to_json(asdict(content)))
+
+
+def gather(model: str, board: str) -> Page:
+    """Tasks in order, the dense one first: of every design that is here, and else what the page has already."""
+    written = read_page()
+    if written is None or (written.model, written.board) != (model, board):
+        written = Page(model, board, (), ())
+    rows = {(row.task, row.compression): row for row in written.rows}
+    designs = [(task, compression) for task in TASKS for compression in (1.0, *COMPRESSIONS)]
+    rows |= {design: _row(*design) for design in designs if _is_here(*design)}
+    ways = {way.name: way for way in written.ways}
+    ways |= {name: _way(name) for name in WAYS if (_way_folder(name) / "metrics.json").is_file()}
+    return Page(
+        model,
+        board,
+        [rows[design] for design in designs if design in rows],
+        [ways[name] for name in WAYS if name in ways],
     )
 
 
-def read_rows(model: str, board: str) -> list[Row]:
-    """Tasks in order, the dense one first: of every design that is here, and else what the page has already."""
-    *written, kept = read_page()
-    before = {(row.task, row.compression): row for row in kept} if written == [model, board] else {}
-    rows = []
-    for task in TASKS:
-        for compression in (1.0, *COMPRESSIONS):
-            if _is_here(task, compression):
-                rows.append(_row(task, compression))
-            elif (task, compression) in before:
-                rows.append(before[task, compression])
-    return rows
-
-
-def read_page() -> tuple[str, str, list[Row]]:
-    """Model, board and rows of the page that is there, from the data beside it."""
+def read_page() -> Page | None:
+    """What the page that is there rests on, from the data beside it."""
     data = RESULT.with_suffix(".json")
     if not data.is_file():
-        return "", "", []
+        return None
     found = read_json(data)
     rows = [Row(**{**row, "decided_otherwise": tuple(row["decided_otherwise"])}) for row in found["rows"]]
-    return found["model"], found["board"], rows
+    return Page(found["model"], found["board"], rows, [Way(**way) for way in found["ways"]])
 
 
 def shown_row(rows: Sequence[Row]) -> Row:
@@ -175,6 +251,24 @@ def _is_here(task: str, compression: float) -> bool:
 
 def _folder(task: str, compression: float) -> Path:
     return RUNS / task / f"{compression:g}" / ("design" if compression > 1 else "")
+
+
+def _way_folder(name: str) -> Path:
+    task, compression = OTHERWISE
+    return RUNS / task / f"{compression:g}-{name}"
+
+
+def _way(name: str) -> Way:
+    metrics = read_json(_way_folder(name) / "metrics.json")
+    return Way(
+        name,
+        metrics["pruned"],
+        metrics["compression"]["encoder"],
+        metrics["seconds"] / 60,
+        metrics["date"][:10],
+        metrics["settings"],
+        metrics["seed"],
+    )
 
 
 def _facts(task: str, compression: float) -> Facts:
@@ -213,12 +307,13 @@ def _row(task: str, compression: float) -> Row:
     )
 
 
-def page(model: str, board: str, rows: Sequence[Row]) -> Iterator[str]:
+def lines(content: Page) -> Iterator[str]:
     """The page, line by line."""
+    rows = content.rows
     first, shown = rows[0], shown_row(rows)
-    dates = sorted({row.date for row in rows})
+    dates = sorted({*(row.date for row in rows), *(way.date for way in content.ways)})
     versions = ", ".join(f"{name} {version}" for name, version in first.versions.items())
-    yield f"# {model} from sentence to cycle, on {board}"
+    yield f"# {content.model} from sentence to cycle, on {content.board}"
     yield ""
     yield (
         f"Written by `python -m benchmarks.glue`; measured {' to '.join(dict.fromkeys((dates[0], dates[-1])))}"
@@ -256,6 +351,9 @@ def page(model: str, board: str, rows: Sequence[Row]) -> Iterator[str]:
     yield ""
     yield f"![Kept blocks of every matrix, {name}](glue-blocks.png)"
     yield ""
+    if content.ways:
+        yield from ways_table(content)
+        yield ""
     yield "## Against the goals"
     yield ""
     yield from (f"- {text}" for text in goals(rows))
@@ -275,6 +373,21 @@ def _line(row: Row) -> str:
         f" | {row.reached:.2f}× | {row.array} | {row.cycles:,} | {f'{row.counted:,}' if row.counted else ''}"
         f" | {row.speedup:.2f}× | {row.speedup / row.reached:.3f} | {row.minutes:.0f} |"
     )
+
+
+def ways_table(content: Page) -> Iterator[str]:
+    """What else was tried on one design, line by line."""
+    row = next(row for row in content.rows if (row.task, row.compression) == OTHERWISE)
+    yield f"## {TASKS[row.task]} at {row.compression:g}× in other ways"
+    yield ""
+    yield "All else as in the first row; bought: its loss less this one's. Minutes: of other ways without quantising."
+    yield ""
+    yield f"| | {row.metric}, float | loss | bought | minutes |"
+    yield "|---|---|---|---|---|"
+    yield f"| as above | {row.pruned:.1f} | {row.dense - row.pruned:+.1f} | | {row.minutes:.0f} |"
+    for way in content.ways:
+        loss, bought = row.dense - way.pruned, way.pruned - row.pruned
+        yield f"| {WAYS[way.name][0]} | {way.pruned:.1f} | {loss:+.1f} | {bought:+.1f} | {way.minutes:.0f} |"
 
 
 def goals(rows: Sequence[Row]) -> Iterator[str]:

@@ -47,14 +47,16 @@ def test_the_engines_cycles_are_those_of_the_model(case: engine.Case) -> None:
 
 
 def test_the_page_of_the_whole_chain_says_what_its_data_say() -> None:
-    model, board, rows = glue.read_page()
-    assert glue.RESULT.read_text().splitlines() == list(glue.page(model, board, rows))
-    assert len({(row.task, row.compression) for row in rows}) == len(rows)
+    content = glue.read_page()
+    assert content is not None
+    assert glue.RESULT.read_text().splitlines() == list(glue.lines(content))
+    assert len({(row.task, row.compression) for row in content.rows}) == len(content.rows)
 
 
 def test_a_page_of_another_model_or_board_starts_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(glue, "RUNS", tmp_path)
-    model, board, rows = glue.read_page()
-    assert glue.read_rows(model, board) == rows
-    assert glue.read_rows("another", board) == []
-    assert glue.read_rows(model, "kv260") == []
+    content = glue.read_page()
+    assert content is not None
+    assert glue.gather(content.model, content.board) == content
+    assert glue.gather("another", content.board).rows == []
+    assert glue.gather(content.model, "kv260").rows == []

@@ -113,7 +113,8 @@ def accuracy(facts: Facts) -> Chart:
     # Tenths of a point shall not look like a cliff.
     low, high = axes.get_ylim()
     if high - low < 2:
-        axes.set_ylim((low + high) / 2 - 1, (low + high) / 2 + 1)
+        low, high = (low + high) / 2 - 1, (low + high) / 2 + 1
+    axes.set_ylim(low, min(high, 100 + (high - low) / 20))  # no score is above 100
     _grid(axes)
     known = ", ".join(f"{name} {value:.1f}" for name, value, *_ in _points(own) if value is not None)
     return Chart("accuracy", "Score against compression", f"{metric}: {known}", figure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -16,6 +17,10 @@ import yaml
 from PIL import Image
 from safetensors.numpy import load_file
 
+from codesign.boards import load_board
+from codesign.design.folder import read_design
+from codesign.report.charts import accuracy
+from codesign.report.facts import read_facts
 from tests.conftest import Outcome
 from tests.report.test_vitis import CORE, TOP
 
@@ -242,6 +247,18 @@ def test_other_runs_of_the_same_task_are_compared(codesign: Run, design: Path) -
     told = codesign("report", design, "--compare", other)
     assert (told.code, len(told.err.splitlines())) == (2, 1)
     assert f"{other / 'metrics.json'}: task: only scores of the same task can stand in one figure" in told.err
+
+
+@pytest.mark.parametrize("score", [100.0, 61.5])
+def test_no_axis_shows_scores_that_there_are_not(design: Path, score: float) -> None:
+    read = read_design(design)
+    facts = read_facts(read, load_board(read.document.board))
+    scores = facts.metrics.model_copy(update=dict.fromkeys(("dense", "pruned", "integer"), score))
+    (axes,) = accuracy(dataclasses.replace(facts, metrics=scores)).figure.axes
+    low, high = axes.get_ylim()
+    assert low < score < high
+    assert max(tick for tick in axes.get_yticks() if tick <= high) <= 100
+    assert high - low >= 1  # tenths of a point shall not look like a cliff
 
 
 def test_the_same_design_gives_the_same_bytes(codesign: Run, design: Path) -> None:
