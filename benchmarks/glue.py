@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ WAYS = {
     "steps": ("twice as many steps of half the size", ("--batch-size", "16")),
     "small-steps": ("half the learning rate", ("--learning-rate", "5e-5")),
     "long": ("12 epochs of retraining, not 6", ("--retrain-epochs", "12")),
+    "small-blocks": ("blocks of 4×4", ("--block", "4x4")),
     "floor": ("at least 20 % of every matrix stays, not 5 %", ("--floor", "0.2")),
 }
 """Name, what the page calls it, and options: what might keep more of one design's score."""
@@ -104,32 +105,18 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Way:
-    """The design of OTHERWISE, pruned in another way.
+class Page:
+    """What the page rests on, kept as data beside it.
 
     Attributes:
-        name: One of WAYS.
-        pruned: Score in points, float.
-        reached, minutes, date, settings, seed: As a row's; minutes without quantising.
+        rows: Tasks in order, the dense one first.
+        ways: The design of OTHERWISE in other ways, by their names in WAYS.
     """
-
-    name: str
-    pruned: float
-    reached: float
-    minutes: float
-    date: str
-    settings: dict[str, Any]
-    seed: int
-
-
-@dataclass(frozen=True)
-class Page:
-    """What the page rests on, kept as data beside it."""
 
     model: str
     board: str
     rows: Sequence[Row]
-    ways: Sequence[Way]
+    ways: Mapping[str, Row]
 
 
 def main() -> None:
@@ -157,10 +144,11 @@ def run_designs(given: argparse.Namespace) -> None:
     """The dense model and the pruned designs of every task asked for."""
     for task in given.tasks or TASKS:
         dense = dense_model(given, task)
-        if not (RUNS / task / "1" / "design.yaml").is_file():
-            codesign("quantize", str(dense), "--data-dir", given.data_dir, "-o", str(RUNS / task / "1"))
+        design = _design(task, 1.0)
+        if not _is_here(design):
+            codesign("quantize", str(dense), "--data-dir", given.data_dir, "-o", str(design))
         for compression in given.compressions or COMPRESSIONS:
-            run = RUNS / task / f"{compression:g}"
+            run = _run(task, compression)
             prune(run, pruning_options(given, task, dense, compression))
             if (task, compression) in SIMULATED and not (run / "design" / "sim.json").is_file():
                 codesign("simulate", str(run / "design"), "--work-dir", str(ROOT / "build" / "sim"))
@@ -168,12 +156,12 @@ def run_designs(given: argparse.Namespace) -> None:
 
 
 def run_ways(given: argparse.Namespace) -> None:
-    """One design in the other ways asked for, in float only."""
+    """One design in the other ways asked for."""
     task, compression = OTHERWISE
     dense = dense_model(given, task)
     for name in given.ways:
         options = pruning_options(given, task, dense, compression)
-        prune(_way_folder(name), [*options, *WAYS[name][1], "--no-quantize"])
+        prune(_run(task, compression, name), [*options, *WAYS[name][1]])
         write_page(given.name, given.board)
 
 
@@ -204,8 +192,9 @@ def write_page(model: str, board: str) -> None:
     content = gather(model, board)
     chart(content.rows).savefig(RESULT.with_suffix(".png"), dpi=120)
     shown = shown_row(content.rows)
-    if _is_here(shown.task, shown.compression):
-        for drawn in charts(_facts(shown.task, shown.compression)):
+    design = _design(shown.task, shown.compression)
+    if _is_here(design):
+        for drawn in charts(_facts(design)):
             if drawn.name in ("cycles", "blocks"):
                 drawn.figure.savefig(RESULT.with_name(f"glue-{drawn.name}.png"), dpi=120, facecolor="white")
     write_text(RESULT, "\n".join(lines(content)) + "\n")
@@ -216,17 +205,17 @@ def gather(model: str, board: str) -> Page:
     """Tasks in order, the dense one first: of every design that is here, and else what the page has already."""
     written = read_page()
     if written is None or (written.model, written.board) != (model, board):
-        written = Page(model, board, (), ())
+        written = Page(model, board, [], {})
     rows = {(row.task, row.compression): row for row in written.rows}
     designs = [(task, compression) for task in TASKS for compression in (1.0, *COMPRESSIONS)]
-    rows |= {design: _row(*design) for design in designs if _is_here(*design)}
-    ways = {way.name: way for way in written.ways}
-    ways |= {name: _way(name) for name in WAYS if (_way_folder(name) / "metrics.json").is_file()}
+    rows |= {design: _row(*design) for design in designs if _is_here(_design(*design))}
+    ways = dict(written.ways)
+    ways |= {name: _row(*OTHERWISE, name) for name in WAYS if _is_here(_design(*OTHERWISE, name))}
     return Page(
         model,
         board,
         [rows[design] for design in designs if design in rows],
-        [ways[name] for name in WAYS if name in ways],
+        {name: ways[name] for name in WAYS if name in ways},
     )
 
 
@@ -236,8 +225,12 @@ def read_page() -> Page | None:
     if not data.is_file():
         return None
     found = read_json(data)
-    rows = [Row(**{**row, "decided_otherwise": tuple(row["decided_otherwise"])}) for row in found["rows"]]
-    return Page(found["model"], found["board"], rows, [Way(**way) for way in found["ways"]])
+    ways = {name: _from_json(row) for name, row in found["ways"].items()}
+    return Page(found["model"], found["board"], [_from_json(row) for row in found["rows"]], ways)
+
+
+def _from_json(row: Mapping[str, Any]) -> Row:
+    return Row(**{**row, "decided_otherwise": tuple(row["decided_otherwise"])})
 
 
 def shown_row(rows: Sequence[Row]) -> Row:
@@ -245,39 +238,25 @@ def shown_row(rows: Sequence[Row]) -> Row:
     return next((row for row in rows if row.counted is not None), rows[-1])
 
 
-def _is_here(task: str, compression: float) -> bool:
-    return (_folder(task, compression) / "design.yaml").is_file()
+def _is_here(design: Path) -> bool:
+    return (design / "design.yaml").is_file()
 
 
-def _folder(task: str, compression: float) -> Path:
-    return RUNS / task / f"{compression:g}" / ("design" if compression > 1 else "")
+def _run(task: str, compression: float, way: str = "") -> Path:
+    return RUNS / task / (f"{compression:g}-{way}" if way else f"{compression:g}")
 
 
-def _way_folder(name: str) -> Path:
-    task, compression = OTHERWISE
-    return RUNS / task / f"{compression:g}-{name}"
+def _design(task: str, compression: float, way: str = "") -> Path:
+    return _run(task, compression, way) / ("design" if compression > 1 else "")
 
 
-def _way(name: str) -> Way:
-    metrics = read_json(_way_folder(name) / "metrics.json")
-    return Way(
-        name,
-        metrics["pruned"],
-        metrics["compression"]["encoder"],
-        metrics["seconds"] / 60,
-        metrics["date"][:10],
-        metrics["settings"],
-        metrics["seed"],
-    )
-
-
-def _facts(task: str, compression: float) -> Facts:
-    design = read_design(_folder(task, compression))
+def _facts(folder: Path) -> Facts:
+    design = read_design(folder)
     return read_facts(design, load_board(design.document.board))
 
 
-def _row(task: str, compression: float) -> Row:
-    facts = _facts(task, compression)
+def _row(task: str, compression: float, way: str = "") -> Row:
+    facts = _facts(_design(task, compression, way))
     metrics = read_json(facts.design.folder / "metrics.json")
     split = next(iter(metrics["all_metrics"]["pruned"]))
     agreed = metrics["integer_against_float"][split]
@@ -311,7 +290,7 @@ def lines(content: Page) -> Iterator[str]:
     """The page, line by line."""
     rows = content.rows
     first, shown = rows[0], shown_row(rows)
-    dates = sorted({*(row.date for row in rows), *(way.date for way in content.ways)})
+    dates = sorted({*(row.date for row in rows), *(way.date for way in content.ways.values())})
     versions = ", ".join(f"{name} {version}" for name, version in first.versions.items())
     yield f"# {content.model} from sentence to cycle, on {content.board}"
     yield ""
@@ -380,14 +359,16 @@ def ways_table(content: Page) -> Iterator[str]:
     row = next(row for row in content.rows if (row.task, row.compression) == OTHERWISE)
     yield f"## {TASKS[row.task]} at {row.compression:g}× in other ways"
     yield ""
-    yield "All else as in the first row; bought: its loss less this one's. Minutes: of other ways without quantising."
+    yield "All else as in the first row. Bought: its loss less this one's."
     yield ""
-    yield f"| | {row.metric}, float | loss | bought | minutes |"
-    yield "|---|---|---|---|---|"
-    yield f"| as above | {row.pruned:.1f} | {row.dense - row.pruned:+.1f} | | {row.minutes:.0f} |"
-    for way in content.ways:
-        loss, bought = row.dense - way.pruned, way.pruned - row.pruned
-        yield f"| {WAYS[way.name][0]} | {way.pruned:.1f} | {loss:+.1f} | {bought:+.1f} | {way.minutes:.0f} |"
+    yield f"| | {row.metric}, float | integer | loss | bought | array | cycles | speed-up | minutes |"
+    yield f"|---|{'---|' * 8}"
+    for title, way in (("as above", row), *((WAYS[name][0], way) for name, way in content.ways.items())):
+        bought = f"{way.pruned - row.pruned:+.1f}" if way is not row else ""
+        yield (
+            f"| {title} | {way.pruned:.1f} | {way.integer:.1f} | {way.dense - way.pruned:+.1f} | {bought}"
+            f" | {way.array} | {way.cycles:,} | {way.speedup:.2f}× | {way.minutes:.0f} |"
+        )
 
 
 def goals(rows: Sequence[Row]) -> Iterator[str]:
