@@ -330,9 +330,7 @@ def lines(content: Page) -> Iterator[str]:
     yield ""
     yield f"![Kept blocks of every matrix, {name}](glue-blocks.png)"
     yield ""
-    if content.ways:
-        yield from ways_table(content)
-        yield ""
+    yield from ways_table(content)
     yield "## Against the goals"
     yield ""
     yield from (f"- {text}" for text in goals(rows))
@@ -356,7 +354,9 @@ def _line(row: Row) -> str:
 
 def ways_table(content: Page) -> Iterator[str]:
     """What else was tried on one design, line by line."""
-    row = next(row for row in content.rows if (row.task, row.compression) == OTHERWISE)
+    row = next((row for row in content.rows if (row.task, row.compression) == OTHERWISE), None)
+    if row is None or not content.ways:
+        return
     yield f"## {TASKS[row.task]} at {row.compression:g}× in other ways"
     yield ""
     yield "All else as in the first row. Bought: its loss less this one's."
@@ -369,6 +369,7 @@ def ways_table(content: Page) -> Iterator[str]:
             f"| {title} | {way.pruned:.1f} | {way.integer:.1f} | {way.dense - way.pruned:+.1f} | {bought}"
             f" | {way.array} | {way.cycles:,} | {way.speedup:.2f}× | {way.minutes:.0f} |"
         )
+    yield ""
 
 
 def goals(rows: Sequence[Row]) -> Iterator[str]:
