@@ -58,5 +58,19 @@ def test_a_page_of_another_model_or_board_starts_anew(monkeypatch: pytest.Monkey
     content = glue.read_page()
     assert content is not None
     assert glue.gather(content.model, content.board) == content
-    assert glue.gather("another", content.board).rows == []
-    assert glue.gather(content.model, "kv260").rows == []
+    for other in (("another", content.board), (content.model, "kv260")):
+        assert glue.gather(*other) == glue.Page(*other, [], {})
+
+
+@pytest.mark.parametrize(("name", "expected"), [("MiniLM-L6-H384", ["2.5-long"]), ("another", ["2.5", "2.5-long"])])
+def test_another_way_of_pruning_has_the_first_beside_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, expected: list[str]
+) -> None:
+    pruned: list[str] = []
+    monkeypatch.setattr(glue, "RUNS", tmp_path)
+    monkeypatch.setattr(glue, "prune", lambda folder, options: pruned.append(folder.name))
+    monkeypatch.setattr(glue, "codesign", lambda *arguments: None)
+    monkeypatch.setattr(glue, "write_page", lambda *page: None)
+    monkeypatch.setattr("sys.argv", ["glue", "--model", "M", "--data-dir", "D", "--name", name, "--way", "long"])
+    glue.main()
+    assert [run for run in pruned if run != name] == expected
