@@ -29,14 +29,14 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) $(DEMO)/plan/plan.png $(DEMO)/hls/manifest.json $(DEMO)/prune/design/sim.json
 	@echo
-	@$(BIN)/codesign report $(DEMO)/prune/design --output-dir $(DEMO)/report
+	@$(BIN)/codesign report $(DEMO)/prune/design --output-dir $(DEMO)/report --overwrite
 	@echo
 	@echo "The plan is in $(DEMO)/plan, the pruned model in $(DEMO)/prune, its integer design in $(DEMO)/prune/design,"
 	@echo "the Vitis HLS project in $(DEMO)/hls. Look at $(DEMO)/report/report.html first."
 	@echo "This was a small model on a made-up task; for a real one: $(BIN)/codesign prune --help, README.md."
 
 $(DEMO)/plan/plan.png: $(STAMP) $(SOURCES)
-	$(BIN)/codesign plan --board boards/zcu104.yaml --compression 2 --output-dir $(DEMO)/plan
+	$(BIN)/codesign plan --board boards/zcu104.yaml --compression 2 --output-dir $(DEMO)/plan --overwrite
 
 $(DEMO)/prune/design/design.yaml: $(DEMO)/plan/plan.png
 	$(BIN)/codesign prune --board boards/zcu104.yaml --plan $(DEMO)/plan --output-dir $(DEMO)/prune --overwrite

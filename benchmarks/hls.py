@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from benchmarks.bert_base import ARRAY, BERT_BASE, BLOCK, MEMORIES, random_weight
 from codesign.boards import load_board
 from codesign.codegen.hls import HlsDesign, VectorRun, hls_files
-from codesign.codegen.project import write_project
 from codesign.hardware.accelerator import WeightMemory
 from codesign.models import Matrix
+from codesign.outputs import PROJECT, claim
 from codesign.packing.blocks import PackedMatrix, pack
 from codesign.packing.images import EngineMatrix, make_images
 from codesign.simulation.hls import simulate_kernel
@@ -70,7 +70,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         files = hls_files(design)
-        write_project(Path(folder) / "hls", files)
+        with claim(Path(folder) / "hls", PROJECT) as output:
+            output.write_files(files)
         generating = time.perf_counter() - began
         # Kilobytes on Linux, bytes on macOS.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -18,6 +18,9 @@ from codesign.errors import InputError
 
 ModelT = TypeVar("ModelT")
 
+TEMPORARY = ".codesign-new-"
+"""How the names of files and folders begin that are not whole yet."""
+
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # pydantic's names for an unknown field
 
 
@@ -151,7 +154,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     temporary: str | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
         # mkstemp makes private files; give this one the permissions that any new file gets here.
@@ -181,22 +184,10 @@ def to_yaml(content: object) -> str:
     return text
 
 
-def check_writable(output: Path) -> None:
-    """Find out before hours of work whether the results can be written.
-
-    Raises:
-        InputError: The folder cannot be made or written.
-    """
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=output):
-            pass
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", file=output) from None
-
-
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
-    """Make a folder whole or not at all: filled under a temporary name, then renamed over what was there.
+    """Make a folder that is not there, whole or not at all: filled under a temporary name, then renamed.
+
+    Where a user's outputs may be written, ``codesign.outputs`` decides; this is for folders inside of them.
 
     Raises:
         InputError: It cannot be written, or the disk is full.
@@ -204,13 +195,9 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     temporary: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=path.parent))
         fill(temporary)
-        # As if they had been made under their own names: some writers make files that only their owner can read.
-        for part in (temporary, *temporary.rglob("*")):
-            part.chmod((0o777 if part.is_dir() else 0o666) & ~umask())
-        if path.exists():
-            shutil.rmtree(path)
+        ordinary_permissions(temporary)
         temporary.rename(path)
     except BaseException as error:
         if temporary is not None:
@@ -218,6 +205,12 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
         if is_disk_error(error):
             raise InputError(f"cannot be written: {disk_reason(error)}", file=path) from None
         raise
+
+
+def ordinary_permissions(folder: Path) -> None:
+    """Give a folder and all in it the permissions of new files: some writers make files that only they can read."""
+    for part in (folder, *folder.rglob("*")):
+        part.chmod((0o777 if part.is_dir() else 0o666) & ~umask())
 
 
 def is_disk_error(error: BaseException) -> bool:

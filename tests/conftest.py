@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 from codesign.boards import Board, load_board
+from codesign.outputs import PROJECT, claim
 
 # As many test processes as cores run side by side: one thread each, or they wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -61,6 +62,12 @@ def changed(board: str, **updates: object) -> Board:
         else:
             result = result.model_copy(update={section: part.model_copy(update={field: value})})
     return result
+
+
+def write_project(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a generated project, as ``gen-hls`` does."""
+    with claim(folder, PROJECT) as output:
+        output.write_files(files)
 
 
 @pytest.fixture(scope="module")

@@ -82,7 +82,7 @@ def test_plan_writes_and_explains(codesign: Run, tmp_path: Path) -> None:
     )
     assert done.code == 0
     assert done.err == ""
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["plan.json", "plan.png", "plan.yaml"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".codesign.json", "plan.json", "plan.png", "plan.yaml"]
     content = json.loads((tmp_path / "plan.json").read_text())
     assert content["seed"] == 7
     accelerator = content["accelerator"]
@@ -151,7 +151,7 @@ def test_an_output_folder_that_cannot_be_made(codesign: Run, tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     told = codesign("plan", "--board", "zcu104", "--shape", SMALL, "-o", tmp_path / "file")
     assert told.code == 2
-    assert "cannot be written" in told.err
+    assert "this is a file, a folder is to be written" in told.err
     assert (tmp_path / "file").read_text() == ""
 
 

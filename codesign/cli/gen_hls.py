@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from codesign.cli.options import DesignBoard
+from codesign.cli.options import DesignBoard, given_paths
 from codesign.errors import InputError
 
 
@@ -32,10 +32,11 @@ def gen_hls(
 
         codesign gen-hls build/design -o build/hls
     """
-    from codesign.codegen.project import check_place, write_project
+    from codesign.outputs import PROJECT, check_output, claim
 
-    check_place(output_dir, force=force)
     folder = design or newest_design(Path("build"))
+    inputs = given_paths(folder, board)
+    check_output(output_dir, PROJECT, inputs=inputs, overwrite=force)
 
     from codesign.boards import load_board
     from codesign.codegen.hls import Interface, check_board, hls_files
@@ -57,11 +58,12 @@ def gen_hls(
     from codesign.simulation.hls import design_of
     from codesign.simulation.trace import trace
 
-    say(f"{found.document.model} on {loaded.name}: what its sentences give in the integer model")
-    given = design_of(found, loaded, trace(found))
-    command = ["codesign", "gen-hls", str(folder), "--interface", interface]
-    files = hls_files(given, Interface(interface), command, seed)
-    write_project(output_dir, files, force=force)
+    with claim(output_dir, PROJECT, inputs=inputs, overwrite=force) as output:
+        say(f"{found.document.model} on {loaded.name}: what its sentences give in the integer model")
+        given = design_of(found, loaded, trace(found))
+        command = ["codesign", "gen-hls", str(folder), "--interface", interface]
+        files = hls_files(given, Interface(interface), command, seed)
+        output.write_files(files)
     size = sum(map(len, files.values())) / 2**20
     say(f"wrote {output_dir}: {len(files)} files, {size:.1f} MiB. Next: make -C {output_dir} csim")
 

@@ -50,7 +50,13 @@ BlockShape = Annotated[
 ClockMhz = Annotated[
     float | None, typer.Option(help="Clock of the array; default: the board's.", rich_help_panel=_PLAN)
 ]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the same command wrote there.")]
 OutputDir = Annotated[Path, typer.Option("--output-dir", "-o", help="Folder to write to.")]
+
+
+def given_paths(*given: str | Path | None) -> list[Path]:
+    """What a command reads, for the rule that no input is an output; names that are no paths do no harm."""
+    return [Path(path) for path in given if path is not None]
 
 
 def budget_of(latency_ms: float | None, compression: float | None, fit: str | None) -> Budget:

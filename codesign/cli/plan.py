@@ -31,6 +31,7 @@ def plan(
     block: options.BlockShape = None,
     clock_mhz: options.ClockMhz = None,
     output_dir: options.OutputDir = Path("build/plan"),
+    overwrite: options.Overwrite = False,
     seed: Annotated[
         int,
         typer.Option(help="Passed on in plan.yaml to the steps that draw random numbers; planning draws none."),
@@ -51,6 +52,7 @@ def plan(
     from codesign.hardware.plan import make_plan
     from codesign.hardware.work import Work
     from codesign.models import EMBEDDED_DEFAULT, load_shape, parse_shape
+    from codesign.outputs import PLAN, claim
     from codesign.planning import write_plan
     from codesign.report.console import console
     from codesign.report.plan_text import plan_text
@@ -67,8 +69,9 @@ def plan(
             " (--model or --shape for another).[/dim]"
         )
     work = Work(encoder, tokens, batch, weight_bits, groups, clock_mhz, given_block)
-    result = make_plan(loaded, work, budget)
-    for part in plan_text(result):
-        console().print(part)
-    for path in write_plan(result, output_dir, seed):
-        console().print(f"wrote {path}", highlight=False, soft_wrap=True)
+    with claim(output_dir, PLAN, inputs=options.given_paths(board, model), overwrite=overwrite) as output:
+        result = make_plan(loaded, work, budget)
+        for part in plan_text(result):
+            console().print(part)
+        for path in write_plan(result, output, seed):
+            console().print(f"wrote {path}", highlight=False, soft_wrap=True)

@@ -138,7 +138,12 @@ def prune(
         bool, typer.Option("--resume", help="Go on with the unfinished run in the folder.", rich_help_panel=_RUN)
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Discard an unfinished run in the folder.", rich_help_panel=_RUN)
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace a finished run in the folder, or discard an unfinished one.",
+            rich_help_panel=_RUN,
+        ),
     ] = False,
     save_steps: Annotated[
         int | None, _setting("save_steps", "Steps between checkpoints.", _RUN, f"an epoch's, at most {MOST_STEPS}")
@@ -212,10 +217,15 @@ def prune(
     from codesign.hardware.plan import make_plan
     from codesign.hardware.work import Budget, BudgetKind, Work
     from codesign.models import EMBEDDED_DEFAULT, load_shape
+    from codesign.outputs import RUN, check_output
     from codesign.planning import load_plan, plan_document
     from codesign.report.console import console
     from codesign.tasks.task import find_task
 
+    read = tuple(options.given_paths(plan, board))
+    inputs = options.given_paths(model, data_dir, *read)
+    if int(os.environ.get("RANK", "0")) == 0:
+        check_output(output_dir, RUN, inputs=inputs, overwrite=overwrite, resume=resume)
     found_task = find_task(task) if task else None
     loaded = load_board(board)
     if plan is not None:
@@ -259,6 +269,7 @@ def prune(
             resume=resume,
             overwrite=overwrite,
             keep_work=keep_work,
+            read=read,
         )
     )
     if main_process:

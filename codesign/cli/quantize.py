@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from codesign.cli import options
 from codesign.errors import InputError
 
 
@@ -39,6 +40,7 @@ def quantize(
     batch_size: Annotated[int, typer.Option(help="Sentences per step of that fine-tuning.")] = 32,
     precision: Annotated[str, typer.Option(help="Of that fine-tuning: auto, bf16 or fp32.")] = "auto",
     seed: Annotated[int, typer.Option(help="Of everything drawn.")] = 0,
+    overwrite: options.Overwrite = False,
 ) -> None:
     """Make a pruned model integer and write its design folder: all that the hardware needs.
 
@@ -48,10 +50,11 @@ def quantize(
 
     Example:
 
-        codesign quantize build/prune --ranges max -o build/design
+        codesign quantize build/prune --ranges max -o build/design-max
     """
     # Nothing heavy before what was given has been looked at.
     from codesign.boards import load_board
+    from codesign.outputs import DESIGN, check_output
     from codesign.planning import load_plan
     from codesign.report.console import console
     from codesign.report.quantise_text import quantise_text
@@ -60,6 +63,9 @@ def quantize(
         raise InputError(
             "no such folder", file=run, accepted="the folder of a finished run, as codesign prune writes it"
         )
+    output = output_dir or run / "design"
+    inputs = options.given_paths(run, data_dir, board)
+    check_output(output, DESIGN, inputs=inputs, overwrite=overwrite)
     plan = load_plan(run)
     loaded = load_board(board or plan.board)
     if loaded.name != plan.board:
@@ -80,7 +86,6 @@ def quantize(
         precision=precision,
         seed=seed,
     )
-    output = output_dir or run / "design"
-    outcome = quantise(Request(run, loaded, output, data_dir, choices))
+    outcome = quantise(Request(run, loaded, output, data_dir, choices, overwrite, tuple(options.given_paths(board))))
     for part in quantise_text(outcome, output):
         console().print(part, highlight=False, soft_wrap=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from codesign.cli.options import DesignBoard
+from codesign.cli.options import DesignBoard, Overwrite, given_paths
 
 
 def report(
@@ -27,6 +27,7 @@ def report(
         ),
     ] = None,
     board: DesignBoard = None,
+    overwrite: Overwrite = False,
 ) -> None:
     """Show everything known of a design on one page, every number with where it is from.
 
@@ -43,6 +44,7 @@ def report(
     from codesign.boards import load_board
     from codesign.codegen.hls import TOP, check_board
     from codesign.design.folder import read_design
+    from codesign.outputs import REPORT, claim
     from codesign.report.console import console
     from codesign.report.facts import read_facts
     from codesign.report.page import write_page
@@ -53,9 +55,11 @@ def report(
     found = read_design(design)
     loaded = load_board(board or found.document.board)
     check_board(found.document.board, found.document.part, loaded)
-    reported = read_vitis(vitis, TOP) if vitis else None
-    facts = read_facts(found, loaded, vitis=reported, others=compare or ())
-    path = write_page(facts, output_dir or design / "report")
+    inputs = given_paths(design, vitis, board, *(compare or ()))
+    with claim(output_dir or design / "report", REPORT, inputs=inputs, overwrite=overwrite) as output:
+        reported = read_vitis(vitis, TOP) if vitis else None
+        facts = read_facts(found, loaded, vitis=reported, others=compare or ())
+        path = write_page(facts, output)
     if reported:
         for part in vitis_text(found.document, reported):
             console().print(part, highlight=False, soft_wrap=True)

@@ -12,6 +12,10 @@ from codesign.cli.options import DesignBoard
 
 def simulate(
     design: Annotated[Path, typer.Argument(help="Design folder.", show_default=False)],
+    output_dir: Annotated[
+        Path | None,
+        typer.Option("--output-dir", "-o", help="Folder for sim.json.", show_default="the design folder"),
+    ] = None,
     board: DesignBoard = None,
     work_dir: Annotated[Path, typer.Option(help="Folder for simulators, which are built once.")] = Path("build/sim"),
     memory_latency: Annotated[
@@ -25,7 +29,7 @@ def simulate(
     All matrices run one after another on the activations that the design's own sentences have in the integer model:
     in the engine under Verilator, and in the HLS kernel compiled as C++. The exit code is 1 where an output differs
     from the integer model's, or a cycle or a loop trip from the hardware model's. Results go to sim.json in the
-    design folder.
+    design folder, in the place of those of an earlier simulation.
 
     Example:
 
@@ -34,15 +38,20 @@ def simulate(
     from codesign.boards import load_board
     from codesign.codegen.hls import check_board
     from codesign.design.folder import read_design
+    from codesign.outputs import check_folder, check_guest
     from codesign.report.console import console
 
     found = read_design(design)
     loaded = load_board(board or found.document.board)
     check_board(found.document.board, found.document.part, loaded)
 
+    from codesign.simulation.outcome import RESULT, write_outcome
+
+    check_guest(output_dir or design, RESULT)
+    check_folder(work_dir)
+
     from codesign.report.simulate_text import simulate_text
     from codesign.simulation.design import simulate_design
-    from codesign.simulation.outcome import write_outcome
     from codesign.simulation.trace import trace
 
     def say(text: str) -> None:
@@ -50,7 +59,7 @@ def simulate(
 
     say(f"{found.document.model} on {found.document.board}: what its sentences give in the integer model")
     outcome = simulate_design(found, loaded, trace(found), work_dir, latency=memory_latency, waves=waves, say=say)
-    path = write_outcome(outcome, found)
+    path = write_outcome(outcome, found, output_dir)
     for part in simulate_text(outcome, path):
         console().print(part, highlight=False, soft_wrap=True)
     if not outcome.right:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from codesign import __version__
 from codesign.boards import Board, DspType
-from codesign.codegen.project import MANIFEST
 from codesign.codegen.rtl import Parameter, ParameterGroup, layer_jobs, parameter_groups
 from codesign.codegen.templates import render
 from codesign.errors import InputError
@@ -35,6 +34,8 @@ from codesign.packing.streams import activation_beats
 from codesign.shipped import data_folder
 
 FORMAT = "codesign-hls-1"
+MANIFEST = "manifest.json"
+"""How a project was made, with the SHA-256 of every other file, below ``files``."""
 TOP = "codesign_engine"
 VITIS = "vitis"
 DRIVERS = "drivers"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime
 import importlib.metadata
 import platform
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -18,12 +16,12 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codesign import __version__
-from codesign.errors import InputError
-from codesign.files import disk_reason, is_disk_error, to_json, to_yaml
+from codesign.files import to_json, to_yaml
 from codesign.hardware.predict import Design
+from codesign.outputs import Output
 from codesign.pruning.budget import Hardware
 from codesign.pruning.encoder import Matrices
-from codesign.pruning.record import RECORD, WORK
+from codesign.pruning.record import RECORD
 from codesign.pruning.selection import Masks
 from codesign.pruning.settings import Settings
 from codesign.report.block_map import block_map
@@ -168,8 +166,8 @@ def _spread(mask: torch.Tensor) -> dict[str, int]:
     return {"least": int(rows.min()), "most": int(rows.max())}
 
 
-def write_outcome(outcome: Outcome, output: Path, *, keep_work: bool = False) -> None:
-    """Write the results, each file whole; the checkpoints of the phases go when all is there.
+def write_outcome(outcome: Outcome, output: Output, *, keep_work: bool = False) -> None:
+    """Write the results; the checkpoints of the phases go when all is there.
 
     Files: what ``save_pretrained`` writes of model and tokenizer, masks.safetensors (one uint8 per block, 1 kept),
     plan.yaml, metrics.json, blocks.png.
@@ -177,29 +175,17 @@ def write_outcome(outcome: Outcome, output: Path, *, keep_work: bool = False) ->
     Raises:
         InputError: They cannot be written, or the disk is full; nothing of an earlier result is then changed.
     """
-    temporary: Path | None = None
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=".results.", dir=output))
-        outcome.model.save_pretrained(temporary)
-        outcome.tokenizer.save_pretrained(temporary)
-        save_file({n: m.cpu().to(torch.uint8).contiguous() for n, m in outcome.masks.items()}, temporary / MASKS)
+
+    def fill(folder: Path) -> None:
+        outcome.model.save_pretrained(folder)
+        outcome.tokenizer.save_pretrained(folder)
+        save_file({n: m.cpu().to(torch.uint8).contiguous() for n, m in outcome.masks.items()}, folder / MASKS)
         header = "# The plan that the model was pruned under. Written by `codesign prune`.\n"
         plan = outcome.hardware.plan.model_dump(mode="json")
-        (temporary / "plan.yaml").write_text(header + to_yaml(plan), encoding="utf-8")
+        (folder / "plan.yaml").write_text(header + to_yaml(plan), encoding="utf-8")
         pictures = {name: mask.cpu().numpy() for name, mask in outcome.masks.items()}
-        (temporary / "blocks.png").write_bytes(block_map(pictures, f"{plan['model']} on {plan['board']}"))
-        (temporary / "metrics.json").write_text(to_json(outcome.document()), encoding="utf-8")
-        # metrics.json goes first and comes last: where it is, the rest belongs to it.
-        (output / "metrics.json").unlink(missing_ok=True)
-        for path in sorted(temporary.iterdir(), key=lambda p: p.name == "metrics.json"):
-            path.replace(output / path.name)
-        (output / WORK / RECORD).unlink(missing_ok=True)
-        if not keep_work:
-            shutil.rmtree(output / WORK, ignore_errors=True)
-    except Exception as error:
-        if is_disk_error(error):
-            raise InputError(f"cannot be written: {disk_reason(error)}", file=output) from None
-        raise
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
+        (folder / "blocks.png").write_bytes(block_map(pictures, f"{plan['model']} on {plan['board']}"))
+        (folder / "metrics.json").write_text(to_json(outcome.document()), encoding="utf-8")
+
+    output.write(fill, keep_scratch=keep_work)
+    (output.scratch / RECORD).unlink(missing_ok=True)

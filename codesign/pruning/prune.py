@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 
 import torch
 from accelerate import PartialState
@@ -12,7 +13,8 @@ from transformers import PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from codesign.errors import InputError
-from codesign.files import check_writable, disk_reason, is_disk_error
+from codesign.files import disk_reason, is_disk_error
+from codesign.outputs import RUN, Output, claim
 from codesign.planning import PlanDocument
 from codesign.pruning.model import Classifier, load_classifier, make_embedded
 from codesign.pruning.outcome import Outcome, write_outcome
@@ -35,7 +37,20 @@ def prune(request: Request) -> Outcome:
     """
     state = PartialState(cpu=not torch.cuda.is_available())
     try:
-        return _prune(request, state)
+        with ExitStack() as stack:
+            output = None
+            with state.main_process_first():
+                if state.is_main_process:
+                    output = stack.enter_context(
+                        claim(
+                            request.output,
+                            RUN,
+                            inputs=request.inputs,
+                            overwrite=request.overwrite,
+                            resume=request.resume,
+                        )
+                    )
+            return _prune(request, state, output)
     except InputError:
         raise
     except Exception as error:
@@ -48,7 +63,8 @@ def prune(request: Request) -> Outcome:
         raise
 
 
-def _prune(request: Request, state: PartialState) -> Outcome:
+def _prune(request: Request, state: PartialState, output: Output | None) -> Outcome:
+    """``output`` is the main process's; the others write nothing."""
     began = time.time()
     settings = request.settings
     bf16, why = use_bf16(settings.precision)
@@ -68,12 +84,11 @@ def _prune(request: Request, state: PartialState) -> Outcome:
         start = load_classifier(request.model, data.task, tokens, settings.seed)
     _check_plan(request.hardware.plan, start)
     with state.main_process_first():
-        if state.is_main_process:
-            check_writable(request.output)
+        if output:
             asked = Asked(
                 request.model or start.shape.name, data.task.name, data.source, request.hardware.plan, settings
             )
-            open_run(request.output, asked, resume=request.resume, overwrite=request.overwrite)
+            open_run(output.scratch, asked, resume=request.resume)
     state.wait_for_everyone()
     limit = {"train": settings.limit}
     datasets = {name: tokenised(part, start.tokenizer, tokens, limit.get(name)) for name, part in data.splits.items()}
@@ -111,8 +126,8 @@ def _prune(request: Request, state: PartialState) -> Outcome:
         seconds=time.time() - began,
         processes=state.num_processes,
     )
-    if state.is_main_process:
-        write_outcome(outcome, request.output, keep_work=request.keep_work)
+    if output:
+        write_outcome(outcome, output, keep_work=request.keep_work)
     state.wait_for_everyone()
     return outcome
 

@@ -39,23 +39,25 @@ class Asked:
         }
 
 
-def open_run(output: Path, asked: Asked, *, resume: bool, overwrite: bool) -> Path:
-    """Begin a run in a folder, or go on with one.
+def open_run(work: Path, asked: Asked, *, resume: bool) -> None:
+    """Begin a run, or go on with one.
 
-    Returns:
-        The folder of the phases' checkpoints.
+    Args:
+        work: Folder of the phases' checkpoints, in an output that has been claimed; what is in it goes, unless a run
+            is gone on with.
+        asked: What is wanted.
+        resume: Whether to go on.
 
     Raises:
-        InputError: The folder cannot be written, holds an unfinished run and neither ``resume`` nor ``overwrite``
-            was asked for, or holds a run of other settings or another plan.
+        InputError: It cannot be written, or holds a run of other settings, another plan, other data or another model.
     """
-    work = output / WORK
     record = work / RECORD
     # JSON knows no tuples: what is compared is what would be read back.
     wanted = _plain(asked.document())
-    if record.is_file() and resume:
-        found = read_json(record)
-        difference = _first_difference(found, wanted)
+    if resume:
+        if not record.is_file():
+            raise InputError("nothing to resume here", file=work, accepted="a folder with an unfinished run")
+        difference = _first_difference(read_json(record), wanted)
         if difference:
             field, then, now = difference
             raise InputError(
@@ -64,19 +66,10 @@ def open_run(output: Path, asked: Asked, *, resume: bool, overwrite: bool) -> Pa
                 field=field,
                 accepted="the same options with --resume, another --output-dir, or --overwrite",
             )
-        return work
-    if record.is_file() and not overwrite:
-        raise InputError(
-            "this folder holds an unfinished run",
-            file=output,
-            accepted="--resume to go on with it, --overwrite to begin anew, or another --output-dir",
-        )
-    if resume and not record.is_file():
-        raise InputError("nothing to resume here", file=output, accepted="a folder with an unfinished run")
+        return
     if work.exists():
         shutil.rmtree(work)
     write_text(record, to_json(wanted))
-    return work
 
 
 def _plain(content: Any) -> Any:

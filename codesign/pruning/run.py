@@ -32,8 +32,9 @@ class Request:
         settings: Choices.
         output: Folder for results and, below ``work``, for checkpoints.
         resume: Go on with the run in that folder.
-        overwrite: Discard an unfinished run there.
+        overwrite: Replace a finished run there, discard an unfinished one.
         keep_work: Leave the phases' folders when done.
+        read: Other files that the run is made from: plan, board.
     """
 
     model: str | None
@@ -45,6 +46,12 @@ class Request:
     resume: bool = False
     overwrite: bool = False
     keep_work: bool = False
+    read: tuple[Path, ...] = ()
+
+    @property
+    def inputs(self) -> list[Path]:
+        """Everything that is read and may be a path."""
+        return [Path(given) for given in (self.model, self.data_dir, *self.read) if given is not None]
 
 
 @dataclass(frozen=True)

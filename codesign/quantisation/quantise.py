@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -33,10 +32,12 @@ from codesign.design.document import (
 )
 from codesign.design.folder import Design, file_hash, pack_constants
 from codesign.errors import InputError
-from codesign.files import check_writable, disk_reason, is_disk_error, to_json, to_yaml, write_folder, write_text
+from codesign.files import disk_reason, is_disk_error, to_json, to_yaml
 from codesign.hardware.plan import make_plan
 from codesign.hardware.predict import Design as Predicted
 from codesign.hardware.work import Budget, BudgetKind, Work
+from codesign.outputs import DESIGN as DESIGN_OUTPUT
+from codesign.outputs import Output, amend, claim
 from codesign.packing.blocks import pack
 from codesign.packing.images import Manifest, make_images, write_images
 from codesign.planning import PlanDocument, plan_document
@@ -106,6 +107,8 @@ class Request:
         output: The design folder.
         data_dir: Where the task's files are now; None for where they were.
         choices: How.
+        overwrite: Replace a design that is there.
+        read: Other files that it is made from: the board.
     """
 
     run: Path
@@ -113,6 +116,8 @@ class Request:
     output: Path
     data_dir: Path | None = None
     choices: Choices = field(default_factory=Choices)
+    overwrite: bool = False
+    read: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -142,8 +147,10 @@ def quantise(request: Request) -> Outcome:
     Raises:
         InputError: Of anything wrong in what was given; of a disk that is full.
     """
+    inputs = [request.run, *request.read, *([request.data_dir] if request.data_dir else [])]
     try:
-        return _quantise(request)
+        with claim(request.output, DESIGN_OUTPUT, inputs=inputs, overwrite=request.overwrite) as output:
+            return _quantise(request, output)
     except InputError:
         raise
     except Exception as error:
@@ -152,14 +159,13 @@ def quantise(request: Request) -> Outcome:
         raise
 
 
-def _quantise(request: Request) -> Outcome:
+def _quantise(request: Request, output: Output) -> Outcome:
     began = time.time()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     disable_progress_bars()
     choices = request.choices
     run = read_run(request.run, request.data_dir)
-    check_writable(request.output.parent)
     bits = choices.weight_bits or run.plan.accelerator.weight_bits
     hardware = Hardware(_plan(run, request.board, bits), request.board)
     datasets = {n: tokenised(part, run.start.tokenizer, run.plan.tokens) for n, part in run.data.splits.items()}
@@ -181,7 +187,6 @@ def _quantise(request: Request) -> Outcome:
     grids, last = choose_grids(model, shape, observed, bits, choices.ranges)
     rows = None
     epochs = (3.0 if bits < 8 else 0.0) if choices.epochs is None else choices.epochs
-    work = request.output.with_name(request.output.name + ".work")
     if epochs:
         bf16, why = use_bf16(choices.precision)
         _say(f"fine-tuning with rounded weights: {epochs:g} epochs, {'bfloat16' if bf16 else 'float32'} ({why})")
@@ -198,7 +203,17 @@ def _quantise(request: Request) -> Outcome:
         asked: dict[str, object] = {name: str(value) for name, value in vars(choices).items()}
         asked |= {"weight_bits": bits, **{name: file_hash(request.run / name) for name in files}}
         train_rounded(
-            run.start, run.data.task, grids, rows, run.masks, hardware.block, bits, phase, work, asked, datasets
+            run.start,
+            run.data.task,
+            grids,
+            rows,
+            run.masks,
+            hardware.block,
+            bits,
+            phase,
+            output.scratch,
+            asked,
+            datasets,
         )
         observed = observe(model, shape, calibration, seed=choices.seed, shown=shown)
     quantised = fold(model, shape, (grids, last), observed, bits, rows)
@@ -227,11 +242,10 @@ def _quantise(request: Request) -> Outcome:
     def fill(folder: Path) -> None:
         result.append(_write(folder, run, hardware, quantised, epochs, noise, choices, metrics, dict(sentences)))
 
-    write_folder(request.output, fill)
+    output.write(fill)
     # The run's own results have the integer score of its own design, and not of other designs made to compare.
     if request.output.resolve() == (request.run / "design").resolve():
-        write_text(request.run / "metrics.json", to_json(metrics))
-    shutil.rmtree(work, ignore_errors=True)
+        amend(request.run, "metrics.json", to_json(metrics).encode())
     split = run.data.task.evaluation[0]
     return Outcome(
         *result[0],

@@ -10,10 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from codesign import __version__
-from codesign.files import write_bytes, write_text
 from codesign.hardware.accelerator import WeightMemory
 from codesign.hardware.predict import tightest
 from codesign.hardware.resources import RESOURCES, usable_resources
+from codesign.outputs import Output
 from codesign.report.charts import LABELS, Chart, charts
 from codesign.report.facts import METRICS, Facts
 from codesign.simulation.outcome import RESULT
@@ -96,17 +96,20 @@ class Drawn:
     svg: Markup
 
 
-def write_page(facts: Facts, output: Path) -> Path:
+def write_page(facts: Facts, output: Output) -> Path:
     """Write the page and its figures; returns the page's path.
 
+    Args:
+        facts: What is known of the design.
+        output: Claimed, a ``REPORT``.
+
     Raises:
-        InputError: The folder cannot be written.
+        InputError: They cannot be written.
     """
     found = list(charts(facts))
-    for chart in found:
-        write_bytes(output / f"{chart.name}.png", chart.png())
-    write_text(output / PAGE, page(facts, found))
-    return output / PAGE
+    figures = {f"{chart.name}.png": chart.png() for chart in found}
+    output.write_files({**figures, PAGE: page(facts, found).encode()})
+    return output.folder / PAGE
 
 
 def page(facts: Facts, found: Sequence[Chart]) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 from codesign.design.folder import Design
 from codesign.errors import InputError
-from codesign.files import check, read_json, to_json, write_text
+from codesign.files import check, read_json, to_json
+from codesign.outputs import write_guest
 
 RESULT = "sim.json"
 FORMAT = "codesign-sim-1"
@@ -114,9 +115,12 @@ class DesignOutcome:
         return not any(layer.hls_mismatches or layer.hls_trips != layer.hls_predicted_trips for layer in self.layers)
 
 
-def write_outcome(outcome: DesignOutcome, design: Design) -> Path:
-    """Write sim.json into the design folder."""
-    path = design.folder / RESULT
+def write_outcome(outcome: DesignOutcome, design: Design, folder: Path | None = None) -> Path:
+    """Write sim.json, into the design folder unless another is given.
+
+    Raises:
+        InputError: There is a file of that name that is no such result, or it cannot be written.
+    """
     document = {
         "format": FORMAT,
         "board": design.document.board,
@@ -125,8 +129,7 @@ def write_outcome(outcome: DesignOutcome, design: Design) -> Path:
         "batch": design.document.batch,
         **asdict(outcome),
     }
-    write_text(path, to_json(document))
-    return path
+    return write_guest(folder or design.folder, RESULT, to_json(document).encode())
 
 
 def read_outcome(design: Design) -> DesignOutcome | None:

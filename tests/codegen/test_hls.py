@@ -20,7 +20,6 @@ import pytest
 
 from codesign.boards import DspType, load_board
 from codesign.codegen.hls import Features, HlsDesign, Interface, check_board, hls_files
-from codesign.codegen.project import write_project
 from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory
 from codesign.packing.part import WholeResults
@@ -28,7 +27,7 @@ from codesign.packing.streams import activation_beats, result_beats, uram_beats
 from codesign.simulation.hls import design_of_runs
 from codesign.simulation.random_designs import SMALL_ARRAY as ARRAY
 from codesign.simulation.random_designs import RandomMatrix, random_run
-from tests.conftest import Outcome, changed
+from tests.conftest import Outcome, changed, write_project
 
 Run = Callable[..., Outcome]
 SHAPES = [
@@ -422,52 +421,6 @@ def test_make_uses_the_vitis_that_is_there(tmp_path: Path) -> None:
         assert (tmp_path / "p" / path).exists()
 
 
-# ---- Writing.
-
-
-def test_writing_over_what_somebody_else_wrote(tmp_path: Path) -> None:
-    folder = tmp_path / "p"
-
-    def plan(**content: str) -> dict[str, bytes]:
-        files = {name.replace("__", "/"): text.encode() for name, text in content.items()}
-        listed = {name: {"sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()}
-        return files | {"manifest.json": json.dumps({"files": listed}).encode()}
-
-    folder.mkdir()
-    write_project(folder, plan(a="1", src__b="2"))  # an empty folder is none
-    with pytest.raises(InputError, match="the folder is there already; accepted: another one, or --force"):
-        write_project(folder, plan(a="3"))
-    (folder / "mine").write_text("m")
-    write_project(folder, plan(a="3", c="4"), force=True)
-    # What is no longer part of it is gone, what is not the project's stays.
-    found = {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*") if p.is_file()}
-    found.pop("manifest.json")
-    assert found == {"a": "3", "c": "4", "mine": "m"}
-    # Changed by hand: neither overwritten nor deleted.
-    (folder / "a").write_text("by hand")
-    with pytest.raises(InputError, match=r"a: in the way, and not as codesign wrote it"):
-        write_project(folder, plan(a="5", c="6"), force=True)
-    assert (folder / "c").read_text() == "4"
-    write_project(folder, plan(c="6"), force=True)
-    assert (folder / "a").read_text() == "by hand"
-    with pytest.raises(InputError, match="mine: in the way"):
-        write_project(folder, plan(mine="x"), force=True)
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "thesis.tex").write_text("t")
-    with pytest.raises(InputError, match=r"no project of codesign: there is no manifest\.json"):
-        write_project(other, plan(a="1"), force=True)
-    with pytest.raises(InputError, match="this is a file"):
-        write_project(other / "thesis.tex", plan(a="1"), force=True)
-    # Names in a manifest reach nothing outside.
-    (tmp_path / "victim").write_text("v")
-    (folder / "manifest.json").write_text(
-        json.dumps({"files": {"../victim": {"sha256": hashlib.sha256(b"v").hexdigest()}}})
-    )
-    write_project(folder, plan(d="1"), force=True)
-    assert (tmp_path / "victim").read_text() == "v"
-
-
 # ---- The command.
 
 
@@ -498,7 +451,8 @@ def test_the_command_from_design_to_c_simulation(
     told = codesign("gen-hls", "build/new/design", "-o", "out")
     assert (told.code, told.err) == (
         2,
-        "codesign: out: the folder is there already; accepted: another one, or --force\n",
+        "codesign: out: there is already what codesign gen-hls wrote; accepted: --force to replace it, or another"
+        " --output-dir\n",
     )
     told = codesign("gen-hls", "build/new/design", "-o", "out", "--force", "--interface", "axis")
     assert told.code == 0, told.err

@@ -11,7 +11,13 @@ from codesign.errors import InputError
 from codesign.hardware.plan import Plan, make_plan
 from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.models import EMBEDDED_DEFAULT
+from codesign.outputs import MARKER, PLAN, claim
 from codesign.planning import load_plan, plan_document, write_plan
+
+
+def written(plan: Plan, folder: Path, seed: int = 0) -> list[Path]:
+    with claim(folder, PLAN) as output:
+        return write_plan(plan, output, seed)
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +26,7 @@ def plan() -> Plan:
 
 
 def test_plan_json_has_the_fields_that_others_rely_on(plan: Plan, tmp_path: Path) -> None:
-    write_plan(plan, tmp_path, seed=3)
+    written(plan, tmp_path, seed=3)
     content = json.loads((tmp_path / "plan.json").read_text())
     assert content["board"] == "zcu104"
     assert content["model"] == "embedded-default"
@@ -41,7 +47,7 @@ def test_plan_json_has_the_fields_that_others_rely_on(plan: Plan, tmp_path: Path
 
 
 def test_a_plan_comes_back_as_it_went(plan: Plan, tmp_path: Path) -> None:
-    write_plan(plan, tmp_path, seed=3)
+    written(plan, tmp_path, seed=3)
     document = plan_document(plan, seed=3)
     assert load_plan(tmp_path) == load_plan(tmp_path / "plan.yaml") == document
     assert load_plan(tmp_path).accelerator == plan.chosen.accelerator
@@ -50,9 +56,9 @@ def test_a_plan_comes_back_as_it_went(plan: Plan, tmp_path: Path) -> None:
 
 def test_the_same_plan_gives_the_same_bytes(plan: Plan, tmp_path: Path) -> None:
     again = make_plan(plan.board, plan.work, plan.budget)
-    for one, two in zip(write_plan(plan, tmp_path / "a"), write_plan(again, tmp_path / "b"), strict=True):
+    for one, two in zip(written(plan, tmp_path / "a"), written(again, tmp_path / "b"), strict=True):
         assert one.read_bytes() == two.read_bytes()
-    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["plan.json", "plan.png", "plan.yaml"]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [MARKER, "plan.json", "plan.png", "plan.yaml"]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +72,7 @@ def test_the_same_plan_gives_the_same_bytes(plan: Plan, tmp_path: Path) -> None:
     ],
 )
 def test_a_damaged_plan_is_refused(plan: Plan, tmp_path: Path, old: str, new: str, message: str) -> None:
-    write_plan(plan, tmp_path)
+    written(plan, tmp_path)
     path = tmp_path / "plan.yaml"
     text = path.read_text()
     assert old in text

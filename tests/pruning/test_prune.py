@@ -25,6 +25,7 @@ from tests.pruning import tiny
 
 Run = Callable[..., Outcome]
 FILES = {
+    ".codesign.json",
     "config.json",
     "model.safetensors",
     "tokenizer.json",

@@ -62,6 +62,7 @@ def test_the_design_folder_is_whole(
     told = codesign("quantize", run, "-o", tmp_path / "design", "--calibration", 64)
     assert told.code == 0, told.err
     assert {p.name for p in (tmp_path / "design").iterdir()} == {
+        ".codesign.json",
         "config.json",
         "design.yaml",
         "images",
@@ -133,7 +134,9 @@ def test_the_same_choices_give_the_same_bytes(codesign: Run, pruned: Callable[[s
         assert codesign("quantize", pruned("bert"), "-o", tmp_path / name, "--calibration", 64).code == 0
     files = {p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_file()}
     assert files == {p.relative_to(tmp_path / "two") for p in (tmp_path / "two").rglob("*") if p.is_file()}
-    for name in files - {Path("metrics.json"), Path("design.yaml")}:  # which have the seconds, and the hash of those
+    for name in files - {
+        Path(n) for n in ("metrics.json", "design.yaml", ".codesign.json")
+    }:  # the seconds, their hash
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 
 
@@ -160,7 +163,7 @@ def test_int4_is_fine_tuned_and_planned_anew(codesign: Run, pruned: Callable[[st
         sides[torch.arange(len(row)), integers.shape[0] + column] = 1
         ratio = (weight / integers)[row, column].double().log()[:, None]
         assert (sides @ torch.linalg.lstsq(sides, ratio, driver="gelsd").solution - ratio).abs().max() < 1e-5
-    assert not (tmp_path / "four.work").exists()
+    assert not (out / "work").exists()
     # However it was trained, what was scored is what the folder has, to the last bit.
     metrics = json.loads((out / "metrics.json").read_text())
     found, labels = _decided(out, run)
@@ -193,8 +196,8 @@ def test_a_broken_fine_tuning_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(training._Hook, "on_save", stop)
         assert codesign("quantize", pruned("bert"), "-o", tmp_path / "broken", *given).code == 130
-    assert not (tmp_path / "broken").exists()
-    assert list((tmp_path / "broken.work").glob("checkpoint-*"))
+    assert not (tmp_path / "broken" / "design.yaml").exists()
+    assert list((tmp_path / "broken" / "work").glob("checkpoint-*"))
     told = codesign("quantize", pruned("bert"), "-o", tmp_path / "broken", *given)
     assert told.code == 0, told.err
     assert "going on from" in told.out

@@ -238,13 +238,13 @@ def test_other_runs_of_the_same_task_are_compared(codesign: Run, design: Path) -
     (other / "metrics.json").write_text(json.dumps(metrics))
     assert codesign("report", design).code == 0
     alone = (design / "report" / "accuracy.png").read_bytes()
-    told = codesign("report", design, "--compare", other)
+    told = codesign("report", design, "--compare", other, "--overwrite")
     assert told.code == 0, told.err
     assert (design / "report" / "accuracy.png").read_bytes() != alone
     assert "7×" in (design / "report" / "report.html").read_text()
     metrics["task"] = "another"
     (other / "metrics.json").write_text(json.dumps(metrics))
-    told = codesign("report", design, "--compare", other)
+    told = codesign("report", design, "--compare", other, "--overwrite")
     assert (told.code, len(told.err.splitlines())) == (2, 1)
     assert f"{other / 'metrics.json'}: task: only scores of the same task can stand in one figure" in told.err
 
@@ -266,7 +266,7 @@ def test_the_same_design_gives_the_same_bytes(codesign: Run, design: Path) -> No
     for name in ("a", "b"):
         assert codesign("report", design, "-o", design.parent / name).code == 0
     names = sorted(path.name for path in (design.parent / "a").iterdir())
-    assert names == sorted(["report.html", *(f"{name}.png" for name in CHARTS)])
+    assert names == sorted([".codesign.json", "report.html", *(f"{name}.png" for name in CHARTS)])
     for name in names:
         assert (design.parent / "a" / name).read_bytes() == (design.parent / "b" / name).read_bytes()
 

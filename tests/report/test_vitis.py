@@ -118,7 +118,7 @@ def test_what_is_wrong_is_told(work: Path, tmp_path: Path) -> None:
 
 
 def test_the_command(codesign: Run, quantised: Callable[[str], Path], work: Path) -> None:
-    told = codesign("report", quantised("bert"), "--vitis", work)
+    told = codesign("report", quantised("bert"), "--vitis", work, "-o", work.parent / "page", "--overwrite")
     assert told.code == 0, told.err
     lines = {line.split("  ")[0]: line.split() for line in told.out.splitlines()}
     from codesign.design import read_design
@@ -133,7 +133,7 @@ def test_the_command(codesign: Run, quantised: Callable[[str], Path], work: Path
     assert "1 pipelined loops, 1 with an initiation interval of 1" in told.out
     report = work / "hls" / "syn" / "report" / "compute_process_csynth.xml"
     report.write_text(CORE.format(interval=2))
-    told = codesign("report", quantised("bert"), "--vitis", work)
+    told = codesign("report", quantised("bert"), "--vitis", work, "-o", work.parent / "page", "--overwrite")
     assert "compute_process, VITIS_LOOP_96_1: an interval of 2; the model counts on 1" in told.out
-    told = codesign("report", quantised("bert"), "--vitis", work / "none")
+    told = codesign("report", quantised("bert"), "--vitis", work / "none", "--overwrite")
     assert (told.code, len(told.err.splitlines())) == (2, 1)
