@@ -20,6 +20,7 @@ from codesign.quantisation.operations import (
     linear,
     look_up,
     matmul,
+    scores,
     weighted_mean,
     weighted_sum,
 )
@@ -51,7 +52,7 @@ class Attention:
     """softmax(QKᵀ)·V by head; all constants have one entry per head.
 
     Attributes:
-        score_multiplier, score_shift: Of ``exponentials``.
+        score_multiplier, score_shift: Of ``scores``.
         mean_numerator, mean_shift: Of ``weighted_mean``.
     """
 
@@ -68,11 +69,10 @@ class Attention:
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, present: Tensor) -> Tensor:
         """Sentences × tokens × features each, int8; ``present``: sentences × tokens, which are not padding."""
         q, k, v = (self._by_head(t) for t in (query, key, value))
-        scores = matmul(q, k.transpose(-1, -2))
         multiplier, shift, numerator, mean_shift = (
             c[:, None, None] for c in (self.score_multiplier, self.score_shift, self.mean_numerator, self.mean_shift)
         )
-        found = exponentials(scores, present[:, None, None, :], multiplier, shift)
+        found = exponentials(scores(matmul(q, k.transpose(-1, -2)), multiplier, shift), present[:, None, None, :])
         return weighted_mean(found, v, numerator, mean_shift).transpose(1, 2).flatten(2)
 
     def _by_head(self, tensor: Tensor) -> Tensor:
@@ -85,14 +85,12 @@ class Norm:
 
     Attributes:
         residual_gain, added_gain: N, of ``weighted_sum``.
-        sum_shift: Scalar, likewise.
         gain, offset: N, of ``layer_norm``.
-        shift, epsilon: Scalars, likewise.
+        shift, epsilon: Scalars, likewise; the shift is the same in every LayerNorm of a model.
     """
 
     residual_gain: Tensor
     added_gain: Tensor
-    sum_shift: Tensor
     gain: Tensor
     offset: Tensor
     shift: Tensor
@@ -100,7 +98,7 @@ class Norm:
 
     def __call__(self, residual: Tensor, added: Tensor) -> Tensor:
         """… × N each, int8, to the same."""
-        total = weighted_sum(residual, added, self.residual_gain, self.added_gain, self.sum_shift)
+        total = weighted_sum(residual, added, self.residual_gain, self.added_gain)
         return layer_norm(total, self.gain, self.offset, self.shift, self.epsilon)
 
 

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from codesign.errors import InputError
 from codesign.models import EncoderShape
-from codesign.numerics import BIAS_BITS, MULTIPLIER_BITS, fixed_point, largest_weight, saturate
+from codesign.numerics import BIAS_BITS, fixed_point, largest_weight, saturate
 from codesign.quantisation.encoder import Activation, Attention, Encoder, Layer, Linear, Norm
 from codesign.quantisation.grids import (
     LARGEST,
@@ -26,13 +26,15 @@ from codesign.quantisation.grids import (
     weight_of,
 )
 from codesign.quantisation.observe import Observed, layer_modules
-from codesign.quantisation.operations import EXP_STEPS, NORMAL_BITS, ratio_constants
+from codesign.quantisation.operations import EXP_STEPS, NORMAL_BITS, SUM_BITS, SUM_SHIFT, ratio_constants
 from codesign.quantisation.ranges import Tables, quantise_weight, quantised, read_features
 
 _GAIN_LIMIT = (1 << 16) - 1
 """Of LayerNorm's gains: 17 bits signed."""
-_SUM_LIMIT = 1 << 16
-"""What the largest possible residual sum comes to."""
+_SUM_LIMIT = (1 << SUM_BITS - 2) - 3
+"""What the largest possible residual sum comes to, but for the rounding of its gains: 2^16 − 1 with it."""
+_OFFSET_LIMIT = 1 << 14
+_EPSILON_LIMIT = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,7 @@ def fold(
     layers: list[Layer] = []
     noise: dict[str, float] = {}
     ends = [*(grid.state for grid in grids[0][1:]), grids[1]]
+    shift = _norm_shift(layer_modules(model, shape), grids[0], ends)
     try:
         for number, (taps, modules, grid) in enumerate(
             zip(observed, layer_modules(model, shape), grids[0], strict=True)
@@ -115,9 +118,9 @@ def fold(
                 Layer(
                     **made,
                     attention=_attention(grid, shape.heads),
-                    attention_norm=_norm(modules["attention_norm"], grid.state, grid.attended, grid.middle),
+                    attention_norm=_norm(modules["attention_norm"], grid.state, grid.attended, grid.middle, shift),
                     activation=tables,
-                    ffn_norm=_norm(modules["ffn_norm"], grid.middle, grid.fed, ends[number]),
+                    ffn_norm=_norm(modules["ffn_norm"], grid.middle, grid.fed, ends[number], shift),
                 )
             )
     except ValueError as error:
@@ -188,25 +191,49 @@ def _activation(tables: Tables, activation: Callable[[Tensor], Tensor]) -> Activ
     return Activation(torch.stack(rows), tables.wide.long())
 
 
-def _norm(module: nn.Module, residual: Grid, added: Grid, wanted: Grid) -> Norm:
+def _norm(module: nn.Module, residual: Grid, added: Grid, wanted: Grid, shift: int) -> Norm:
     """The LayerNorm of the sum of two grids to a third."""
     assert isinstance(module, nn.LayerNorm)
-    features = module.normalized_shape[0]
     # No sum can be larger than this, so none is ever cut.
     unit = float((LARGEST * (residual.scale + added.scale)).max()) / _SUM_LIMIT
-    sum_shift = _shift(float(torch.maximum(residual.scale, added.scale).max()) / unit, (1 << MULTIPLIER_BITS) - 1)
-    scale = wanted.scale.double()
-    gain = module.weight.detach().double() * math.sqrt(features) * 2.0**-NORMAL_BITS / scale
-    shift = _shift(float(gain.abs().max()), _GAIN_LIMIT)
+    gain = _norm_gain(module, wanted)
+    features = module.normalized_shape[0]
     return Norm(
-        residual_gain=(residual.scale.double() / unit * 2.0**sum_shift).round().long(),
-        added_gain=(added.scale.double() / unit * 2.0**sum_shift).round().long(),
-        sum_shift=torch.tensor(sum_shift),
+        residual_gain=_sum_gain(residual, unit),
+        added_gain=_sum_gain(added, unit),
         gain=(gain * 2.0**shift).round().long(),
-        offset=(module.bias.detach().double() / scale * 2.0**shift).round().long(),
+        offset=(_norm_offset(module, wanted) * 2.0**shift).round().long(),
         shift=torch.tensor(shift),
-        epsilon=torch.tensor(round(features * module.eps / unit**2)),
+        epsilon=torch.tensor(round(min(features * module.eps / unit**2, float(_EPSILON_LIMIT)))),
     )
+
+
+def _sum_gain(grid: Grid, unit: float) -> Tensor:
+    """One side's gains of a residual sum."""
+    return (grid.scale.double() / unit * 2.0**SUM_SHIFT).round().long()
+
+
+def _norm_gain(module: nn.Module, wanted: Grid) -> Tensor:
+    """γ·√N·2^−15 / scale per feature."""
+    assert isinstance(module, nn.LayerNorm)
+    return module.weight.detach().double() * math.sqrt(module.normalized_shape[0]) * 2.0**-NORMAL_BITS / wanted.scale
+
+
+def _norm_offset(module: nn.Module, wanted: Grid) -> Tensor:
+    """β / scale per feature; where that is beyond any result, as near as has no other result."""
+    assert isinstance(module, nn.LayerNorm)
+    return (module.bias.detach().double() / wanted.scale).clamp(-_OFFSET_LIMIT, _OFFSET_LIMIT)
+
+
+def _norm_shift(modules: Sequence[Mapping[str, nn.Module]], grids: Sequence[LayerGrids], ends: Sequence[Grid]) -> int:
+    """The places behind the point of every LayerNorm's gains: as many as the largest gain of all allows."""
+    norms = [
+        (module, wanted)
+        for parts, grid, end in zip(modules, grids, ends, strict=True)
+        for module, wanted in ((parts["attention_norm"], grid.middle), (parts["ffn_norm"], end))
+    ]
+    gain, offset = (max(float(of(*norm).abs().max()) for norm in norms) for of in (_norm_gain, _norm_offset))
+    return min(_shift(gain, _GAIN_LIMIT), _shift(offset, (1 << BIAS_BITS - 1) - 1))
 
 
 def _shift(largest: float, limit: int) -> int:

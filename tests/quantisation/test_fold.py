@@ -15,9 +15,10 @@ from codesign.errors import InputError
 from codesign.models import EncoderShape, load_shape
 from codesign.quantisation.classifier import IntegerClassifier
 from codesign.quantisation.encoder import Encoder, Layer, constants, rebuild, stored
-from codesign.quantisation.fold import Quantised, _attention, _norm, fold
+from codesign.quantisation.fold import Quantised, _attention, _norm, _norm_gain, _shift, fold
 from codesign.quantisation.grids import Grid, choose_grids
 from codesign.quantisation.observe import Observed, observe
+from codesign.quantisation.operations import mean_constants
 from codesign.quantisation.ranges import (
     RangeChoice,
     activation_tables,
@@ -137,7 +138,7 @@ def test_a_norm_is_pytorchs_on_the_same_numbers(epsilon: float) -> None:
     left, right, result = random_grid(1, features), random_grid(2, features), random_grid(3, features)
     result = Grid(result.scale * 2)
     x, y = (torch.randint(-40, 41, (20, features), generator=generator) for _ in range(2))
-    found = _norm(module, left, right, result)(x, y)
+    found = _norm(module, left, right, result, _shift(float(_norm_gain(module, result).abs().max()), 65535))(x, y)
     with torch.no_grad():
         wanted = module(x * left.scale + y * right.scale) / result.scale
     assert (found - wanted.clamp(-127, 127)).abs().max() < 0.5 + 0.1
@@ -177,21 +178,26 @@ def slow_layer(layer: Layer, state: list[list[int]]) -> list[list[int]]:
 
     def norm(part: object, left: list[list[int]], right: list[list[int]]) -> list[list[int]]:
         g, h, gain, offset = (getattr(part, n).tolist() for n in ("residual_gain", "added_gain", "gain", "offset"))
-        first, shift, epsilon = (getattr(part, n).item() for n in ("sum_shift", "shift", "epsilon"))
+        shift, epsilon = part.shift.item(), part.epsilon.item()
+        multiplier, places = mean_constants(len(g))
         found = []
         for a, b in zip(left, right, strict=True):
-            t = [half_up(x * gx + y * gy, first) for x, y, gx, gy in zip(a, b, g, h, strict=True)]
-            mean = (2 * sum(t) + len(t)) // (2 * len(t))
+            t = [half_up(x * gx + y * gy, 6) for x, y, gx, gy in zip(a, b, g, h, strict=True)]
+            mean = half_up(sum(t) * multiplier, places)
             d = [value - mean for value in t]
-            r = 2**31 // max(math.isqrt(sum(v * v for v in d) + epsilon), 1)
-            n = [max(-32767, min(32767, half_up(v * r, 16))) for v in d]
+            variance = max(sum(v * v for v in d) + epsilon, 1)
+            half = (variance.bit_length() + 1) // 2
+            root = math.isqrt(variance * 4**16 // 4**half)
+            r = min((2**31 - 1) // root * 2**18 // 2**half, 2**24 - 1)
+            n = [max(-32767, min(32767, half_up(v * r, 18))) for v in d]
             found.append([clip(half_up(v * x + y, shift)) for v, x, y in zip(n, gain, offset, strict=True)])
         return found
 
     query, key, value = (linear(getattr(layer, n), state) for n in ("query", "key", "value"))
     heads = layer.attention.heads
     width = len(query[0]) // heads
-    table = [math.floor(127 * 2 ** (-i / 128) + 0.5) for i in range(1024)]
+    octave = [math.floor(127 * 2 ** (7 - i / 128) + 0.5) for i in range(128)]
+    table = [half_up(octave[i % 128], 7 + i // 128) for i in range(1024)]
     context = [[0] * len(query[0]) for _ in state]
     for head in range(heads):
         m, s, n, p = (
@@ -200,11 +206,14 @@ def slow_layer(layer: Layer, state: list[list[int]]) -> list[list[int]]:
         )
         part = range(head * width, (head + 1) * width)
         for i, q in enumerate(query):
-            scores = [sum(q[c] * k[c] for c in part) for k in key]
-            e = [table[min(1023, half_up((max(scores) - score) * m, s))] for score in scores]
-            reciprocal = (n + sum(e) // 2) // sum(e)
+            scores = [half_up(sum(q[c] * k[c] for c in part) * m, s) for k in key]
+            scores = [max(-32767, min(32767, score)) for score in scores]
+            e = [table[min(1023, max(scores) - score)] for score in scores]
+            bits = sum(e).bit_length()
+            quotient = n // (sum(e) * 2 ** (16 - bits))
             for c in part:
-                context[i][c] = clip(half_up(sum(x * v[c] for x, v in zip(e, value, strict=True)) * reciprocal, p))
+                total = sum(x * v[c] for x, v in zip(e, value, strict=True))
+                context[i][c] = clip(half_up(total * quotient, p - 16 + bits))
     middle = norm(layer.attention_norm, state, linear(layer.attention_output, context))
     tables, which = layer.activation.tables.tolist(), layer.activation.which.tolist()
     inner = [[tables[which[n]][v + 128] for n, v in enumerate(row)] for row in linear(layer.ffn_in, middle)]
@@ -245,7 +254,9 @@ def test_constants_fit_their_widths(models: dict) -> None:
         "residual_gain": 17,
         "added_gain": 17,
         "score_multiplier": 17,
-        "mean_numerator": 31,
+        "mean_numerator": 32,
+        "mean_shift": 7,
+        "offset": 32,
     }
     for family in FAMILIES:
         quantised, _ = integers_of(models, family)
