@@ -24,6 +24,8 @@ from codesign.hardware.timeline import CONSTANT_BUFFERS, READ_BEATS, Streams, st
 from codesign.numerics import ACTIVATION_BITS, CHANNEL_BITS, sum_bits
 from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text, streamed_entries
 from codesign.packing.words import CHANNEL_FIELDS, Words
+from codesign.program.constants import place_bits
+from codesign.program.device import Encoder
 from codesign.shipped import data_folder
 
 RTL = "rtl"
@@ -32,6 +34,7 @@ PACKAGE = "engine_pkg.sv"
 TOP = "engine_top.v"
 """The wrapper for Vivado; its module has this name without the ending."""
 REPEAT_BITS = 16
+COUNT_BITS = 24
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,13 @@ class ParameterGroup:
 
 
 def rtl_files(
-    accelerator: Accelerator, dsp_type: DspType, images: ImageSet, title: str, *, rom_tiles: bool = False
+    accelerator: Accelerator,
+    dsp_type: DspType,
+    images: ImageSet,
+    title: str,
+    *,
+    rom_tiles: bool = False,
+    encoder: Encoder | None = None,
 ) -> dict[str, bytes]:
     """Every file of the engine for one design, by name: sources, package, wrapper for Vivado, memory contents.
 
@@ -68,10 +77,13 @@ def rtl_files(
         title: What the package's header calls the design.
         rom_tiles: Read-only memories as one array per primitive, each with a file of its own, so that what they take
             does not depend on how the synthesiser folds large arrays.
+        encoder: The program of a whole encoder; None: matrices alone.
     """
     folder = data_folder("hls_templates") / RTL
     files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.sv"))}
-    files[PACKAGE] = package(accelerator, dsp_type, images, title, rom_tiles=rom_tiles).encode()
+    files[PACKAGE] = package(
+        accelerator, dsp_type, images, title, rom_tiles=rom_tiles, encoder=encoder
+    ).encode()
     files[TOP] = wrapper(accelerator, dsp_type, images, title).encode()
     for name, (memory, word_bits, words) in images.contents.items():
         if memory is not WeightMemory.BRAM:
@@ -97,17 +109,25 @@ def _tile_files(name: str, words: Words, word_bits: int) -> Iterator[tuple[str, 
 
 
 def package(
-    accelerator: Accelerator, dsp_type: DspType, images: ImageSet, title: str, *, rom_tiles: bool = False
+    accelerator: Accelerator,
+    dsp_type: DspType,
+    images: ImageSet,
+    title: str,
+    *,
+    rom_tiles: bool = False,
+    encoder: Encoder | None = None,
 ) -> str:
     """The generated package: parameters, types, layer table, register map."""
-    groups = parameter_groups(accelerator, dsp_type, images, rom_tiles=rom_tiles)
+    groups = parameter_groups(accelerator, dsp_type, images, rom_tiles=rom_tiles, encoder=encoder)
     return render(
         f"{RTL}/{PACKAGE}.j2",
         version=__version__,
         title=title,
         parameters=groups,
         p={item.name: item.value for group in groups for item in group.items},
-        jobs=list(layer_jobs(accelerator, images)),
+        jobs=list(array_steps(accelerator, images, encoder)),
+        vector_steps=list(encoder.vector_fields()) if encoder else [],
+        exponentials=[int(127 * 2 ** (7 - i / 128) + 0.5) for i in range(128)],
         registers=REGISTERS,
         register_width=max(len(register.name) for register in REGISTERS),
         bit_width=max(len(bit.name) for register in REGISTERS for bit in register.bits),
@@ -211,6 +231,28 @@ def layer_jobs(accelerator: Accelerator, images: ImageSet) -> Iterator[dict[str,
         }
 
 
+def array_steps(accelerator: Accelerator, images: ImageSet, encoder: Encoder | None) -> Iterator[dict[str, Any]]:
+    """The steps of the array: of an encoder's program, or the matrices one after another, results to the stream."""
+    matrices = list(layer_jobs(accelerator, images))
+    if encoder is None:
+        zeros = ("operand_work", "operand_base", "stationary_base", "target_base", "residual_base", "place_column")
+        more = ("place_sub", "gain_base", "head_buffer", "after_vector", "after_array")
+        for matrix in matrices:
+            yield {**matrix, "kind": "MATMUL", "target": "TO_STREAM", **dict.fromkeys((*zeros, *more), 0)}
+        return
+    for step in encoder.program.array:
+        yield encoder.array_fields(step, None if step.matrix is None else matrices[step.matrix])
+
+
+_MATRICES_ALONE = (
+    *(("V", 1), ("FEATURES", 1), ("HEAD_COLUMNS", 1), ("HEAD_ROWS", 1), ("HEAD_WORDS", 1)),
+    *(("LAST_HEAD_PARTS", 1), ("KEY_ROWS", 1), ("KEY_COLUMNS", 1), ("KEY_WORDS", 1), ("LAST_KEY_PARTS", 1)),
+    *(("STATE_PARTS", 1), ("SUM_BANKS", 1), ("PLACE_COLUMN_BITS", 1), ("PLACE_SUB_BITS", 1), ("BASE_BITS", 1)),
+    *(("HEAD_COUNT_BITS", 1), ("STATIONARY_BITS", 1), ("STATIONARY_LANE_BITS", 1), ("KEY_LANE_BITS", 1)),
+    *(("GAIN_ADDRESS_BITS", 1), ("VECTOR_STEPS", 0)),
+)
+
+
 def is_streamed(images: ImageSet, matrix: MatrixPlaces) -> bool:
     """Whether a matrix's weights lie in external memory."""
     return images.contents[matrix.parts[Part.WEIGHTS].image][0] is WeightMemory.DDR
@@ -231,21 +273,32 @@ def has_tables(images: ImageSet) -> bool:
 
 
 def parameter_groups(
-    accelerator: Accelerator, dsp_type: DspType, images: ImageSet, *, rom_tiles: bool = False
+    accelerator: Accelerator,
+    dsp_type: DspType,
+    images: ImageSet,
+    *,
+    rom_tiles: bool = False,
+    encoder: Encoder | None = None,
 ) -> list[ParameterGroup]:
     """The parameters of the package."""
     a = accelerator
-    packing = dsp_packing(dsp_type, a.weight_bits, a.dsp_packing)
+    packing = dsp_packing(dsp_type, a.held_bits, a.dsp_packing)
     chain, segments = packing.cascades(a.cols)
     groups = ceil_div(a.max_tokens, a.lanes)
     fetch = ceil_div(a.block_bits, a.weight_port_bits)
+    longest_fetch = max(fetch, encoder.layout.head_words) if encoder else fetch
     words = {name: len(content) for name, (_, _, content) in images.contents.items()}
     columns = max(ceil_div(m.in_features, a.cols) for m in images.matrices)
+    if encoder:
+        columns = max(columns, encoder.layout.groups * encoder.layout.key_columns, encoder.layout.head_columns)
     index_bits = images.contents["index"][1] if "index" in images.contents else bits_of_index(columns)
+    column_bits = max(index_bits - 2, max(columns - 1, 1).bit_length())
     streamed = [m for m in images.matrices if is_streamed(images, m)]
     beat = beat_bits(a) or a.weight_port_bits
     most = {part: max((m.parts[part].words for m in streamed), default=0) for part in Part if part is not Part.TABLES}
-    channel_beats = ceil_div(a.rows // a.requant_interval * CHANNEL_BITS, beat)
+    place = place_bits(encoder.layout).total if encoder else 0
+    channel_bits = a.rows // a.requant_interval * CHANNEL_BITS + place
+    channel_beats = ceil_div(channel_bits, beat)
     index_buffer = max(most[Part.INDEX] * beat // STREAMED_INDEX_BITS, 1)
     channel_buffer = max(most[Part.CHANNELS] // channel_beats, 1)
     buffers = CONSTANT_BUFFERS if streamed else 0
@@ -253,7 +306,11 @@ def parameter_groups(
     sides = streams(a, block_rows)
     row_words = groups * a.requant_interval
     tables = words.get("tables", 0) // TABLE_WORDS
-    result_bits = a.rows // a.requant_interval * a.lanes * ACTIVATION_BITS
+    result_rows = a.vector_rows if encoder else a.rows // a.requant_interval
+    result_bits = result_rows * a.lanes * ACTIVATION_BITS
+    if encoder:
+        sentence = encoder.layout.groups * encoder.layout.norm_words
+        sides = Streams(sides.activation_beats, ceil_div(result_bits, a.stream_bits), 2 * sentence)
     multiplier, shift = reciprocal(a.lanes, a.max_tokens)
     fields = dict(zip((name for name, _ in CHANNEL_FIELDS), _field_starts(), strict=True))
     tokens = a.max_tokens.bit_length()
@@ -264,6 +321,11 @@ def parameter_groups(
     def number(name: str, most: int, meaning: str) -> Parameter:
         return Parameter(name, most.bit_length(), meaning)
 
+    steps = len(encoder.program.array) if encoder else len(images.matrices)
+    drained = a.rows // a.requant_interval
+    own: tuple[tuple[str, int, str], ...] = (
+        tuple(encoder.parameters()) if encoder else tuple((name, value, "no encoder") for name, value in _MATRICES_ALONE)
+    )
     memories = {
         "ACTIVATION": arrays.activation_buffers(a, columns),
         "ACCUMULATOR": arrays.accumulators(a),
@@ -277,7 +339,32 @@ def parameter_groups(
         "STREAMED_CHANNEL": arrays.streamed_channels(a, channel_buffer if streamed else 0),
     }
 
+    if encoder:
+        p = {name: value for name, value, _ in own}
+        word = a.lanes * ACTIVATION_BITS
+        memories |= {
+            "RESULT": Array(result_bits + 2, sides.result_words, a.activation_memory),
+            "STATE": Array(p["V"] * word, p["STATE_WORDS"], a.activation_memory, registered=True),
+            "WORK": Array(drained * word, p["WORK_WORDS"], a.activation_memory, registered=True),
+            "KEY": Array(drained * word, p["KEY_MEMORY_WORDS"], a.activation_memory, registered=True),
+            "VALUE": Array(drained * word, p["VALUE_MEMORY_WORDS"], a.activation_memory, registered=True),
+            "SUM": Array(drained * a.lanes * 18, p["SUM_WORDS"], a.activation_memory, registered=True),
+            "GAIN": Array(drained * 32, p["GAIN_WORDS"], rom=True, registered=True),
+            "NORM": Array(p["V"] * 49, p["NORM_CONSTANTS"], rom=True, registered=True),
+        }
+
     return [
+        ParameterGroup(
+            "The encoder." if encoder else "An encoder: this design has matrices alone.",
+            (
+                Parameter("VECTOR", int(encoder is not None), "1 with a vector unit"),
+                Parameter("D", drained, "R / Q, features that leave the array at a time"),
+                address("LANE_BITS", a.lanes, "number of a token of a group"),
+                number("LANE_COUNT_BITS", a.lanes, "of a count of them"),
+                Parameter("HIGHEST_BITS", max(groups - 1, 1).bit_length() + 1, "token group of one of two heads"),
+                *(Parameter(*item) for item in own),
+            ),
+        ),
         ParameterGroup(
             "The array.",
             (
@@ -300,7 +387,7 @@ def parameter_groups(
                 Parameter("WEIGHT_SHIFT", max(packing.weight_shift, 1), "bits between two weights"),
                 Parameter("CHAIN", chain, "columns summed along a cascade"),
                 Parameter("SEGMENTS", segments, "cascades of a row"),
-                Parameter("SUM_BITS", sum_bits(a.weight_bits, a.cols), "of a sum over a block's columns"),
+                Parameter("SUM_BITS", sum_bits(a.held_bits, a.cols), "of a sum over a block's columns"),
             ),
         ),
         ParameterGroup(
@@ -309,7 +396,7 @@ def parameter_groups(
                 Parameter("MAX_TOKENS", a.max_tokens, "the most"),
                 Parameter("GROUPS", groups, "groups of L tokens, the most"),
                 address("GROUP_BITS", groups, "number of a group"),
-                number("GROUP_COUNT_BITS", max(groups, fetch), "of a count of groups, or of fetch cycles"),
+                number("GROUP_COUNT_BITS", max(groups, longest_fetch), "of a count of groups, or of fetch cycles"),
                 number("TOKEN_BITS", a.max_tokens, "of a count of tokens"),
                 Parameter("RECIPROCAL", multiplier, "(tokens + L - 1) * RECIPROCAL >> RECIPROCAL_SHIFT is the count"),
                 Parameter("RECIPROCAL_SHIFT", shift, "of groups"),
@@ -325,8 +412,9 @@ def parameter_groups(
             (
                 Parameter("PORT_BITS", a.weight_port_bits, "weight bits that arrive per cycle"),
                 Parameter("FETCH_WORDS", fetch, "words of a block"),
-                address("WORD_INDEX_BITS", fetch, "number of a word of a block"),
-                number("FETCH_BITS", fetch, "of a count of them"),
+                address("WORD_INDEX_BITS", longest_fetch, "number of a word of a block"),
+                number("FETCH_BITS", longest_fetch, "of a count of them"),
+                Parameter("HELD_BITS", a.held_bits, "of a register of the array: of weights, or of K and V too"),
                 Parameter("BRAM_WORDS", words.get("weights_bram", 0), "in block RAM"),
                 Parameter("URAM_WORDS", words.get("weights_uram", 0), "in URAM"),
                 address(
@@ -340,11 +428,12 @@ def parameter_groups(
             "Index and channel constants.",
             (
                 Parameter("INDEX_BITS", index_bits, "of an entry: column, last of its row, empty row"),
-                Parameter("COLUMN_BITS", index_bits - 2, "number of a block column"),
+                Parameter("COLUMN_BITS", column_bits, "number of a block column"),
                 Parameter("INDEX_WORDS", words.get("index", 0), "entries on chip"),
                 address("INDEX_ADDRESS_BITS", max(words.get("index", 0), buffers * index_buffer), "of an entry"),
                 number("ENTRY_COUNT_BITS", max(index_entry_count(images, m) for m in images.matrices), "of a count"),
                 Parameter("CHANNEL_BITS", CHANNEL_BITS, "of a channel's constants"),
+                Parameter("CHANNEL_WORD_BITS", channel_bits, "of a word of them, with where its results go"),
                 *(
                     Parameter(f"CHANNEL_{name.upper()}", start, f"where its {name} begins")
                     for name, start in fields.items()
@@ -362,7 +451,8 @@ def parameter_groups(
                 Parameter("ACTIVATION_BEATS", sides.activation_beats, "beats of a word of C × L activations"),
                 Parameter("COLUMNS", columns, "block columns, the most"),
                 number("COLUMN_COUNT_BITS", columns, "of a count of them"),
-                Parameter("RESULT_BITS", result_bits, "of a word of R / Q × L results"),
+                Parameter("RESULT_BITS", result_bits, "of a word of results"),
+                number("RESULT_COUNT_BITS", sides.result_words, "of a count of them"),
                 Parameter("RESULT_BEATS", sides.result_beats, "beats of it"),
                 Parameter("RESULT_WORDS", sides.result_words, "words that wait for the stream, the most"),
                 number("ROW_WORDS_BITS", row_words, "of a count of a block row's words"),
@@ -405,8 +495,9 @@ def parameter_groups(
         ParameterGroup(
             "Runs.",
             (
-                Parameter("LAYERS", len(images.matrices), "matrices"),
-                address("LAYER_BITS", len(images.matrices), "number of one"),
+                Parameter("LAYERS", steps, "steps of the array"),
+                address("LAYER_BITS", steps, "number of one"),
+                Parameter("COUNT_BITS", COUNT_BITS, "of a count of steps of all sentences of a run"),
                 Parameter("REPEAT_BITS", REPEAT_BITS, "of a count of repeats"),
                 Parameter("IDENTITY", IDENTITY, "first register"),
                 Parameter("VERSION", VERSION, "of the register map"),
@@ -421,6 +512,14 @@ def parameter_groups(
                     requantise_stages(has_tables(images)),
                     "from reading an accumulator to its result",
                 ),
+                Parameter("RESULT_STAGES", drained + 4, "until a result's traces are all there"),
+                Parameter("RESIDUAL_AHEAD", 3, "from asking for a residual to its result"),
+                Parameter("QUOTIENT_STAGES", 16, "of a quotient"),
+                Parameter("ROOT_STAGES", 16, "of a root"),
+                Parameter("EXPONENTIAL_STAGES", 3, "of an exponential"),
+                Parameter("NORMALISER_STAGES", 9, "of a normalised value"),
+                Parameter("NORMAL_LEAD", 5, "of these, until its constants are needed"),
+                Parameter("NORM_LEAD", a.lanes + 46, "from a LayerNorm's begin to its first word"),
             ),
         ),
     ]

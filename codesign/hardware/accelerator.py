@@ -51,6 +51,7 @@ class Accelerator:
         requant_interval: Q, cycles in which one token group of a block row is requantised. Q > 1 shares one
             requantiser between Q rows. Divides R.
         activation_memory: What the activation and result buffers are made of.
+        vector_width: Elements per cycle of the vector unit, a multiple of L; 0: matrices alone.
     """
 
     rows: int
@@ -66,6 +67,7 @@ class Accelerator:
     stream_bits: int = 0
     requant_interval: int = 1
     activation_memory: Storage = Storage.BRAM
+    vector_width: int = 0
 
     def __post_init__(self) -> None:
         for field in ("rows", "cols", "lanes", "max_tokens", "weight_port_bits", "axi_port_bits", "requant_interval"):
@@ -86,12 +88,26 @@ class Accelerator:
         if self.dsp_packing not in packing_choices(self.weight_bits):
             choices = ", ".join(str(choice) for choice in packing_choices(self.weight_bits))
             raise self._refusal("dsp_packing", f"{choices} at int{self.weight_bits}")
+        if self.vector_width < 0 or self.vector_width % self.lanes:
+            raise self._refusal("vector_width", f"0 or a multiple of {self.lanes} lanes")
+        if self.vector_width and self.dsp_packing > 2:
+            raise self._refusal("dsp_packing", "1 or 2 beside a vector unit: K and V have eight bits")
         if self.rows % self.requant_interval:
             raise self._refusal("requant_interval", f"a divisor of {self.rows} rows")
 
     def _refusal(self, field: str, accepted: str) -> InputError:
         value = getattr(self, field)
         return InputError("not accepted", field=f"accelerator.{field}", value=value, accepted=accepted)
+
+    @property
+    def vector_rows(self) -> int:
+        """V, features (or keys) of L tokens that the vector unit takes per cycle."""
+        return self.vector_width // self.lanes
+
+    @property
+    def held_bits(self) -> int:
+        """Bits of what is in the array: weights, or K and V too."""
+        return 8 if self.vector_width else self.weight_bits
 
     @property
     def macs_per_cycle(self) -> int:

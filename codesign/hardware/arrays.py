@@ -64,8 +64,8 @@ def activation_buffers(a: Accelerator, columns: int) -> Array:
 
 
 def result_buffers(a: Accelerator, block_rows: int) -> Array:
-    """Results that wait for the stream, with a mark at a matrix's last, for the matrix with the most block rows."""
-    width = a.rows // a.requant_interval * a.lanes * ACTIVATION_BITS + 1
+    """Results that wait for the stream, with marks at a matrix's last and at the run's, for the matrix with the most block rows."""
+    width = a.rows // a.requant_interval * a.lanes * ACTIVATION_BITS + 2
     return Array(width, streams(a, block_rows).result_words, a.activation_memory)
 
 

@@ -61,6 +61,7 @@ class EngineMatrix:
         memory: Where the weights lie.
         channels: Bias, multiplier, shift and table, N each, int64.
         tables: 2 × 256 int8 of the activation behind it; None without one.
+        places: Where its results go, as bits of each word of channels; None where they leave the device.
     """
 
     name: str
@@ -68,6 +69,7 @@ class EngineMatrix:
     memory: WeightMemory
     channels: tuple[NDArray[np.int64], ...]
     tables: NDArray[np.int64] | None = None
+    places: NDArray[np.uint8] | None = None
 
 
 class _Strict(BaseModel):
@@ -179,12 +181,15 @@ def engine_of(accelerator: Accelerator) -> Engine:
     return Engine(**{name: getattr(accelerator, name) for name in Engine.model_fields})
 
 
-def make_images(accelerator: Accelerator, matrices: Sequence[EngineMatrix]) -> ImageSet:
+def make_images(
+    accelerator: Accelerator, matrices: Sequence[EngineMatrix], more: Mapping[str, tuple[int, Words]] | None = None
+) -> ImageSet:
     """The images of a design.
 
     Args:
         accelerator: The array.
         matrices: In the order of use.
+        more: Word bits and words of further read-only memories by name; ``channels`` go behind those of the matrices.
 
     Raises:
         ValueError: A matrix is packed in other blocks than the array's, or a number does not fit its field.
@@ -205,10 +210,11 @@ def make_images(accelerator: Accelerator, matrices: Sequence[EngineMatrix]) -> I
         """Rows of whole beats."""
         return put("ddr", WeightMemory.DDR, beat, words.reshape(-1, beat // 8))
 
+    place_bits = max((0 if m.places is None else m.places.shape[1] for m in matrices), default=0)
     rows, interval = accelerator.rows, accelerator.requant_interval
     port, bits = accelerator.weight_port_bits, accelerator.weight_bits
     entry_bits = max((index_bits(m.packed.block_columns) for m in matrices), default=1)
-    channel_bits = rows // interval * CHANNEL_BITS
+    channel_bits = rows // interval * CHANNEL_BITS + place_bits
     beat = beat_bits(accelerator)
     places = []
     for matrix in matrices:
@@ -220,7 +226,8 @@ def make_images(accelerator: Accelerator, matrices: Sequence[EngineMatrix]) -> I
             # In the order of reading: constants, then weights; blocks of whole words, as on chip.
             entries = index_entries(packed, STREAMED_INDEX_BITS)[None, :]
             parts[Part.INDEX] = put_external(to_words(entries, STREAMED_INDEX_BITS, beat))
-            constants = channel_words(matrix.channels, rows, interval, ceil_div(channel_bits, beat) * beat)
+            bits_whole = ceil_div(channel_bits, beat) * beat
+            constants = channel_words(matrix.channels, rows, interval, bits_whole, matrix.places)
             parts[Part.CHANNELS] = put_external(constants)
             parts[Part.WEIGHTS] = put_external(to_words(blocks, bits, port))
         else:
@@ -228,7 +235,7 @@ def make_images(accelerator: Accelerator, matrices: Sequence[EngineMatrix]) -> I
             parts[Part.WEIGHTS] = put(name, matrix.memory, port, to_words(blocks, bits, port))
             entries = index_entries(packed, entry_bits)[:, None]
             parts[Part.INDEX] = put("index", WeightMemory.BRAM, entry_bits, to_words(entries, entry_bits, entry_bits))
-            constants = channel_words(matrix.channels, rows, interval, channel_bits)
+            constants = channel_words(matrix.channels, rows, interval, channel_bits, matrix.places)
             parts[Part.CHANNELS] = put("channels", WeightMemory.BRAM, channel_bits, constants)
         if matrix.tables is not None:
             table = to_words(matrix.tables.reshape(-1, 1), 8, 8)
@@ -242,6 +249,8 @@ def make_images(accelerator: Accelerator, matrices: Sequence[EngineMatrix]) -> I
                 parts=parts,
             )
         )
+    for name, (width, words) in (more or {}).items():
+        put(name, WeightMemory.BRAM, width, words)
     contents = {name: (memory, width, np.concatenate(parts)) for name, (memory, width, parts) in shared.items()}
     return ImageSet(engine_of(accelerator), contents, tuple(places), _size(accelerator, matrices, places, contents))
 

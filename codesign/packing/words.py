@@ -93,7 +93,13 @@ CHANNEL_FIELDS = (("bias", BIAS_BITS), ("multiplier", MULTIPLIER_BITS), ("shift"
 """One output channel's constants, from the lowest bit."""
 
 
-def channel_words(channels: Sequence[NDArray[np.int64]], rows: int, interval: int, word_bits: int) -> Words:
+def channel_words(
+    channels: Sequence[NDArray[np.int64]],
+    rows: int,
+    interval: int,
+    word_bits: int,
+    behind: NDArray[np.uint8] | None = None,
+) -> Words:
     """Constants of all output channels of a matrix, padded to whole block rows.
 
     A word has those of R / Q consecutive channels, the first lowest; Q words make up a block row.
@@ -103,6 +109,7 @@ def channel_words(channels: Sequence[NDArray[np.int64]], rows: int, interval: in
         rows: R.
         interval: Q.
         word_bits: Of a word.
+        behind: Bits that stand behind the channels of each word, words × bits; None: none.
     """
     count = len(channels[0])
     padded = ceil_div(count, rows) * rows
@@ -113,8 +120,11 @@ def channel_words(channels: Sequence[NDArray[np.int64]], rows: int, interval: in
         planes[:count, at : at + width] = (values[:, None] >> np.arange(width, dtype=np.int64)) & 1
         at += width
     per_word = rows // interval
-    laid = np.zeros((padded // per_word, ceil_div(per_word * bits, word_bits) * word_bits), np.uint8)
+    more = 0 if behind is None else behind.shape[1]
+    laid = np.zeros((padded // per_word, ceil_div(per_word * bits + more, word_bits) * word_bits), np.uint8)
     laid[:, : per_word * bits] = planes.reshape(padded // per_word, per_word * bits)
+    if behind is not None:
+        laid[:, per_word * bits : per_word * bits + behind.shape[1]] = behind
     return np.packbits(laid.reshape(-1, word_bits), axis=1, bitorder="little")
 
 

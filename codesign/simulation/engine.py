@@ -28,6 +28,7 @@ from codesign.packing.blocks import PackedMatrix
 from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text
 from codesign.packing.streams import activation_beats, result_beats, results_of_beats, uram_beats
 from codesign.packing.words import Words
+from codesign.program.device import Encoder
 from codesign.shipped import data_folder
 from codesign.simulation.toolchain import compiles, verilator_environment, verilator_version
 
@@ -84,6 +85,7 @@ class EngineRun:
         seed: Of the pauses.
         rom_tiles: Read-only memories as one array per primitive.
         changed: (source, text, what stands there instead): faults that are planted.
+        encoder: The program of a whole encoder, whose sentence ``activations`` then is.
     """
 
     accelerator: Accelerator
@@ -98,6 +100,7 @@ class EngineRun:
     seed: int = 1
     rom_tiles: bool = False
     changed: tuple[tuple[str, str, str], ...] = ()
+    encoder: Encoder | None = None
 
     @property
     def tokens(self) -> int:
@@ -261,7 +264,9 @@ def lint(run: EngineRun, work: Path) -> list[str]:
 
 def _files(run: EngineRun) -> dict[str, bytes]:
     """Every file of the engine, with the faults that are planted."""
-    files = rtl_files(run.accelerator, run.dsp_type, run.images, "", rom_tiles=run.rom_tiles)
+    files = rtl_files(
+        run.accelerator, run.dsp_type, run.images, "", rom_tiles=run.rom_tiles, encoder=run.encoder
+    )
     for name, text, instead in run.changed:
         files[name] = files[name].replace(text.encode(), instead.encode())
     return files

@@ -64,6 +64,7 @@ module engine
   logic [LAYER_BITS:0] layers;
   logic [REPEAT_BITS-1:0] repeats;
   logic [GROUP_COUNT_BITS-1:0] groups;
+  logic [LANE_COUNT_BITS-1:0] last_lanes;
   logic [63:0] memory_base;
   logic [31:0] memory_stride;
   logic read_error;
@@ -93,6 +94,7 @@ module engine
       .layers,
       .repeats,
       .groups,
+      .last_lanes,
       .load_weights,
       .memory_base,
       .memory_stride,
@@ -103,22 +105,10 @@ module engine
       .wait_activations,
       .wait_results
   );
-  // ---- The jobs of a run, for the activations, for the array, and for the results: each a job or more behind.
-  logic buffer_job_valid, buffer_job_ready, buffer_last, core_job_valid, core_job_ready, core_last;
-  logic result_job_valid, job_sent, result_last_job;
-  job_t buffer_job, core_job, result_job;
-  job_walker u_buffer_jobs (
-      .clk,
-      .reset,
-      .start,
-      .first,
-      .layers,
-      .repeats,
-      .job_valid(buffer_job_valid),
-      .job_ready(buffer_job_ready),
-      .job(buffer_job),
-      .last(buffer_last)
-  );
+  // ---- The jobs of a run, for the array.
+  logic core_job_valid, core_job_ready, core_last;
+  job_t core_job, next_job;
+  logic next_valid, activation_ready, activation_take, activation_done, activation_buffer;
   job_walker u_core_jobs (
       .clk,
       .reset,
@@ -131,72 +121,33 @@ module engine
       .job(core_job),
       .last(core_last)
   );
-  job_walker u_result_jobs (
-      .clk,
-      .reset,
-      .start,
-      .first,
-      .layers,
-      .repeats,
-      .job_valid(result_job_valid),
-      .job_ready(job_sent),
-      .job(result_job),
-      .last(result_last_job)
-  );
 
   // ---- Streams.
   logic activation_valid, activation_stream_ready, activation_error, weights_ready, weights_finished;
   assign activation_valid = s_axis_tvalid && !load_weights;
   assign s_axis_tready    = load_weights ? weights_ready : activation_stream_ready;
 
-  logic activation_ready, activation_take, activation_done, activation_buffer;
+  operand_t activation_operand;
   logic [COLUMN_BITS-1:0] activation_column;
   logic [GROUP_BITS-1:0] activation_group;
   logic [C-1:0][L-1:0][7:0] activation;
-  activation_buffers u_activations (
-      .clk,
-      .reset,
-      .job_valid(buffer_job_valid),
-      .job_ready(buffer_job_ready),
-      .columns(buffer_job.columns),
-      .groups,
-      .s_valid(activation_valid),
-      .s_ready(activation_stream_ready),
-      .s_data(s_axis_tdata),
-      .s_last(s_axis_tlast),
-      .framing_error(activation_error),
-      .ready(activation_ready),
-      .take(activation_take),
-      .done(activation_done),
-      .read_buffer(activation_buffer),
-      .read_column(activation_column),
-      .read_group(activation_group),
-      .read_data(activation)
-  );
-
-  logic result_room, result_reserve, result_valid, result_last;
+  logic result_room, result_reserve, result_valid, result_end;
   logic [ROW_WORDS_BITS-1:0] result_words;
-  logic [R/Q-1:0][L-1:0][7:0] result;
-  result_store u_results (
-      .clk,
-      .reset,
-      .words(result_words),
-      .room(result_room),
-      .reserve(result_reserve),
-      .write(result_valid),
-      .write_last(result_last),
-      .write_data(result),
-      .m_valid(m_axis_tvalid),
-      .m_ready(m_axis_tready),
-      .m_data(m_axis_tdata),
-      .m_last(m_axis_tlast)
-  );
+  drain_t result_what, residual_what;
+  row_place_t result_place, residual_place;
+  logic [R/Q-1:0][L-1:0][15:0] result;
+  logic residual_read, quotient_buffer;
+  logic [GROUP_BITS-1:0] quotient_group;
+  logic [L-1:0][21:0] quotients;
 
-  // ---- Weights.
+  // ---- Weights, or what stands in for them of a head.
   logic fetch;
   memory_t fetch_memory;
+  place_t fetch_place;
+  logic [BASE_BITS-1:0] fetch_base;
+  logic [WORD_INDEX_BITS-1:0] load_index;
   logic [WEIGHT_ADDRESS_BITS-1:0] fetch_address;
-  logic [PORT_BITS-1:0] fetch_word, external_word;
+  logic [PORT_BITS-1:0] weight_word, fetch_word, external_word;
   logic load;
   logic [WEIGHT_ADDRESS_BITS-1:0] load_address;
   logic [PORT_BITS-1:0] load_word;
@@ -204,7 +155,7 @@ module engine
       .clk,
       .memory(fetch_memory),
       .address(fetch_address),
-      .data(fetch_word),
+      .data(weight_word),
       .external_word,
       .load,
       .load_address,
@@ -223,12 +174,124 @@ module engine
       .finished(weights_finished)
   );
 
+  // ---- What stands around the array: buffers for matrices alone, or all that an encoder needs.
+  if (VECTOR == 0) begin : g_matrices
+    logic buffer_job_valid, buffer_job_ready, buffer_last;
+    job_t buffer_job;
+    job_walker u_buffer_jobs (
+        .clk,
+        .reset,
+        .start,
+        .first,
+        .layers,
+        .repeats,
+        .job_valid(buffer_job_valid),
+        .job_ready(buffer_job_ready),
+        .job(buffer_job),
+        .last(buffer_last)
+    );
+    activation_buffers u_activations (
+        .clk,
+        .reset,
+        .job_valid(buffer_job_valid),
+        .job_ready(buffer_job_ready),
+        .columns(buffer_job.columns),
+        .groups,
+        .s_valid(activation_valid),
+        .s_ready(activation_stream_ready),
+        .s_data(s_axis_tdata),
+        .s_last(s_axis_tlast),
+        .framing_error(activation_error),
+        .ready(activation_ready),
+        .take(activation_take),
+        .done(activation_done),
+        .read_buffer(activation_buffer),
+        .read_column(activation_column),
+        .read_group(activation_group),
+        .read_data(activation)
+    );
+    logic [R/Q-1:0][L-1:0][7:0] bytes;
+    for (genvar r = 0; r < R / Q; r++) begin : g_row
+      for (genvar l = 0; l < L; l++) begin : g_lane
+        assign bytes[r][l] = result[r][l][7:0];
+      end
+    end
+    result_store u_results (
+        .clk,
+        .reset,
+        .words(RESULT_COUNT_BITS'(result_words)),
+        .room(result_room),
+        .reserve(result_reserve),
+        .write(result_valid),
+        .write_last(result_what.last),
+        .write_end(result_what.last && result_what.run_last),
+        .write_data(bytes),
+        .m_valid(m_axis_tvalid),
+        .m_ready(m_axis_tready),
+        .m_data(m_axis_tdata),
+        .m_last(m_axis_tlast),
+        .m_end(result_end)
+    );
+    assign fetch_word = weight_word;
+    assign quotients  = '0;
+    logic unused;
+    assign unused = &{1'b0, buffer_job, buffer_last, activation_operand, next_valid, next_job, result, result_what,
+                      result_place, residual_what, residual_place, residual_read, quotient_buffer, quotient_group,
+                      fetch_place, fetch_base, load_index, last_lanes};
+  end else begin : g_encoder
+    encoder_memories u_memories (
+        .clk,
+        .reset,
+        .start,
+        .repeats,
+        .groups,
+        .last_lanes,
+        .s_valid(activation_valid),
+        .s_ready(activation_stream_ready),
+        .s_data(s_axis_tdata),
+        .s_last(s_axis_tlast),
+        .framing_error(activation_error),
+        .next_valid,
+        .next_job,
+        .activation_take,
+        .activation_ready,
+        .activation_operand,
+        .activation_column,
+        .activation_group,
+        .activation,
+        .fetch_memory,
+        .fetch_place,
+        .fetch_base,
+        .load_index,
+        .weight_word,
+        .fetch_word,
+        .result_valid,
+        .result_what,
+        .result_place,
+        .result,
+        .residual_read,
+        .residual_what,
+        .residual_place,
+        .quotient_buffer,
+        .quotient_group,
+        .quotients,
+        .m_valid(m_axis_tvalid),
+        .m_ready(m_axis_tready),
+        .m_data(m_axis_tdata),
+        .m_last(m_axis_tlast),
+        .m_end(result_end)
+    );
+    assign result_room = 1'b1;
+    logic unused;
+    assign unused = &{1'b0, activation_done, activation_buffer, result_reserve, result_words};
+  end
+
   // ---- External memory.
   logic external_valid, constants_done, constants_free;
   logic [INDEX_ADDRESS_BITS-1:0] index_address;
   logic [INDEX_BITS-1:0] external_entry;
   logic [CHANNEL_ADDRESS_BITS-1:0] channel_address;
-  logic [R/Q-1:0][CHANNEL_BITS-1:0] external_channel;
+  logic [CHANNEL_WORD_BITS-1:0] external_channel;
   assign m_axi_arsize  = {PORTS{3'($clog2(AXI_BITS / 8))}};
   assign m_axi_arburst = {PORTS{2'b01}};  // incrementing
   assign m_axi_rready  = '1;  // a burst is asked for only when it has room
@@ -324,8 +387,11 @@ module engine
       .job(core_job),
       .groups,
       .activation_buffer,
+      .activation_operand,
       .activation_column,
       .activation_group,
+      .next_valid,
+      .next_job,
       .activation,
       .activation_ready,
       .activation_take,
@@ -333,6 +399,9 @@ module engine
       .fetch,
       .fetch_memory,
       .fetch_address,
+      .fetch_place,
+      .fetch_base,
+      .load_index,
       .fetch_available(fetch_memory != MEMORY_DDR || external_valid),
       .index_address,
       .external_entry,
@@ -345,20 +414,27 @@ module engine
       .result_reserve,
       .result_words,
       .result_valid,
-      .result_last,
+      .result_what,
+      .result_place,
       .result,
+      .residual_read,
+      .residual_what,
+      .residual_place,
+      .quotient_buffer,
+      .quotient_group,
+      .quotients,
       .wait_weights,
       .wait_activations,
       .wait_results
   );
 
-  // There is no protected part; of the jobs, the activations need their columns only, the results nothing but their end.
+  // There is no protected part.
   logic unused;
-  assign unused = &{1'b0, s_axil_awprot, s_axil_arprot, buffer_job, buffer_last, core_last, result_job, result_job_valid,
-                    m_axi_rlast};
+  assign unused = &{1'b0, s_axil_awprot, s_axil_arprot, core_last, m_axi_rlast};
 
-  // ---- The run is over when the last beat of its last job has left.
+  // ---- The run is over when its last beat has left.
+  logic job_sent;
   assign job_sent      = m_axis_tvalid && m_axis_tready && m_axis_tlast;
-  assign finished      = (job_sent && result_last_job) || weights_finished;
+  assign finished      = (job_sent && result_end) || weights_finished;
   assign framing_error = activation_error;
 endmodule

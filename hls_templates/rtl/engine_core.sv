@@ -12,8 +12,12 @@ module engine_core
 
     // Activations: the word of an address comes two cycles later.
     output logic                            activation_buffer,
+    output operand_t                        activation_operand,
     output logic [COLUMN_BITS-1:0]          activation_column,
     output logic [GROUP_BITS-1:0]           activation_group,
+    // The next job: what it needs.
+    output logic                            next_valid,
+    output job_t                            next_job,
     input  logic [C-1:0][L-1:0][7:0]        activation,
     input  logic                            activation_ready,
     output logic                            activation_take,
@@ -23,7 +27,7 @@ module engine_core
     output logic [INDEX_ADDRESS_BITS-1:0]   index_address,
     input  logic [INDEX_BITS-1:0]           external_entry,
     output logic [CHANNEL_ADDRESS_BITS-1:0] channel_address,
-    input  logic [R/Q-1:0][CHANNEL_BITS-1:0] external_channel,
+    input  logic [CHANNEL_WORD_BITS-1:0]    external_channel,
     input  logic                            constants_done,
     output logic                            constants_free,
 
@@ -31,6 +35,9 @@ module engine_core
     output logic                            fetch,
     output memory_t                         fetch_memory,
     output logic [WEIGHT_ADDRESS_BITS-1:0]  fetch_address,
+    output place_t                          fetch_place,
+    output logic [BASE_BITS-1:0]            fetch_base,
+    output logic [WORD_INDEX_BITS-1:0]      load_index,  // of the word that arrives
     input  logic                            fetch_available,
     input  logic [PORT_BITS-1:0]            fetch_word,
 
@@ -39,8 +46,16 @@ module engine_core
     output logic                            result_reserve,
     output logic [ROW_WORDS_BITS-1:0]       result_words,
     output logic                            result_valid,
-    output logic                            result_last,
-    output logic [R/Q-1:0][L-1:0][7:0]      result,
+    output drain_t                          result_what,
+    output row_place_t                      result_place,
+    output logic [R/Q-1:0][L-1:0][15:0]     result,
+    // What a residual sum reads, RESIDUAL_AHEAD cycles before its result; one cycle later a head's quotients are needed.
+    output logic                            residual_read,
+    output drain_t                          residual_what,
+    output row_place_t                      residual_place,
+    output logic                            quotient_buffer,
+    output logic [GROUP_BITS-1:0]           quotient_group,
+    input  logic [L-1:0][21:0]              quotients,   // shift, multiplier; two cycles after these
 
     output logic                            wait_weights,
     output logic                            wait_activations,
@@ -85,6 +100,7 @@ module engine_core
       .job_ready(sequencer_ready),
       .job(placed),
       .issue_buffer(activation_buffer),
+      .issue_operand(activation_operand),
       .issue_column(activation_column)
   );
   assign activation_group = issue_group;
@@ -108,12 +124,13 @@ module engine_core
   assign index_entry = index_streamed_late ? external_entry : chip_entry;
 
   // ---- Array. Activations and weight words are there two cycles after they are asked for; the swap one cycle before.
-  logic load, swap;
-  logic [WORD_INDEX_BITS-1:0] load_index;
+  logic load, load_head, swap;
   logic [R-1:0][L-1:0][31:0] sum;
-  delay #(.WIDTH(1 + WORD_INDEX_BITS), .CYCLES(2)) u_load (.clk, .d({fetch, fetch_index}), .q({load, load_index}));
+  delay #(.WIDTH(2 + WORD_INDEX_BITS), .CYCLES(2)) u_load (
+      .clk, .d({fetch, is_attention(fetch_memory), fetch_index}), .q({load, load_head, load_index})
+  );
   delay #(.WIDTH(1), .CYCLES(1)) u_swap (.clk, .d(issue_swap), .q(swap));
-  pe_array u_array (.clk, .load, .load_index, .load_word(fetch_word), .swap, .activation, .sum);
+  pe_array u_array (.clk, .load, .load_head, .load_index, .load_word(fetch_word), .swap, .activation, .sum);
 
   // ---- Accumulators. A token group's sums come ARRAY_STAGES cycles after its issue; requantisation keeps behind them.
   logic ahead, ahead_bank, ahead_first, draining;
@@ -142,15 +159,16 @@ module engine_core
   // ---- Requantisers, R / Q rows at a time.
   logic [PART_BITS-1:0] part;
   logic [R/Q-1:0][L-1:0][31:0] chosen;
-  logic [R/Q-1:0][CHANNEL_BITS-1:0] channel, chip_channel;
+  logic [CHANNEL_WORD_BITS-1:0] channel_word, chip_channel;
+  logic [R/Q-1:0][CHANNEL_BITS-1:0] channel;
   logic channel_streamed;
-  logic [R/Q-1:0][L-1:0][7:0] requantised;
+  logic [R/Q-1:0][L-1:0][15:0] requantised;
   logic unused_channel;  // its table bit, where the design has no tables
   assign unused_channel = &{1'b0, channel};
   if (CHANNEL_WORDS > 0) begin : g_channels
     localparam int Bits = CHANNEL_WORDS > 1 ? $clog2(CHANNEL_WORDS) : 1;
     rom #(
-        .WIDTH(R / Q * CHANNEL_BITS),
+        .WIDTH(CHANNEL_WORD_BITS),
         .DEPTH(CHANNEL_WORDS),
         .TILE_WIDTH(CHANNEL_TILE_WIDTH),
         .TILE_DEPTH(CHANNEL_TILE_DEPTH),
@@ -165,19 +183,26 @@ module engine_core
   assign channel_address = what.channel;
   assign constants_free  = draining && what.last && what.streamed;
   delay #(.WIDTH(1), .CYCLES(2)) u_channel_streamed (.clk, .d(what.streamed), .q(channel_streamed));
-  assign channel = channel_streamed ? external_channel : chip_channel;
+  assign channel_word = channel_streamed ? external_channel : chip_channel;
+  assign channel      = channel_word[R/Q*CHANNEL_BITS-1:0];
   always_ff @(posedge clk) begin
     part   <= what.part;
     chosen <= sums[part];
   end
+  // A head's results are multiplied by a quotient of their token, without a bias.
+  kind_t kind_2;
+  logic [1:0] kind_late;
+  delay #(.WIDTH(2), .CYCLES(2)) u_kind (.clk, .d(what.kind), .q(kind_late));
+  assign kind_2 = kind_t'(kind_late);
   for (genvar r = 0; r < R / Q; r++) begin : g_row
     for (genvar l = 0; l < L; l++) begin : g_lane
       requantiser u_requantiser (
           .clk,
           .accumulator(chosen[r][l]),
-          .bias(channel[r][CHANNEL_BIAS+:32]),
-          .multiplier(channel[r][CHANNEL_MULTIPLIER+:16]),
-          .shift(channel[r][CHANNEL_SHIFT+:6]),
+          .bias(kind_2 == MATMUL ? channel[r][CHANNEL_BIAS+:32] : 32'd0),
+          .multiplier(kind_2 == CONTEXT ? quotients[l][15:0] : channel[r][CHANNEL_MULTIPLIER+:16]),
+          .shift(kind_2 == CONTEXT ? quotients[l][21:16] : channel[r][CHANNEL_SHIFT+:6]),
+          .wide(kind_2 == SCORES),
           .result(requantised[r][l])
       );
     end
@@ -205,5 +230,27 @@ module engine_core
     assign result = requantised;
   end
   delay_valid #(.CYCLES(REQUANTISE_STAGES)) u_valid (.clk, .reset, .d(draining), .q(result_valid));
-  delay #(.WIDTH(1), .CYCLES(REQUANTISE_STAGES)) u_last (.clk, .d(what.last), .q(result_last));
+  delay #(.WIDTH($bits(drain_t)), .CYCLES(REQUANTISE_STAGES)) u_result_what (.clk, .d(what), .q(result_what));
+
+  // ---- Where a matrix's results go is written beside their constants.
+  if (VECTOR != 0) begin : g_places
+    row_place_t row_place;
+    assign row_place = channel_word[CHANNEL_WORD_BITS-1 -: $bits(row_place_t)];
+    delay #(.WIDTH($bits(row_place_t)), .CYCLES(REQUANTISE_STAGES - RESIDUAL_AHEAD - 2)) u_residual_place (
+        .clk, .d(row_place), .q(residual_place)
+    );
+    delay #(.WIDTH($bits(row_place_t)), .CYCLES(RESIDUAL_AHEAD)) u_result_place (
+        .clk, .d(residual_place), .q(result_place)
+    );
+    delay #(.WIDTH($bits(drain_t)), .CYCLES(REQUANTISE_STAGES - RESIDUAL_AHEAD)) u_residual_what (
+        .clk, .d(what), .q(residual_what)
+    );
+    logic residual_valid;
+    delay_valid #(.CYCLES(REQUANTISE_STAGES - RESIDUAL_AHEAD)) u_residual (.clk, .reset, .d(draining), .q(residual_valid));
+    assign residual_read = residual_valid && residual_what.target == TO_SUMS;
+  end else begin : g_no_places
+    assign {result_place, residual_place, residual_what, residual_read} = '0;
+  end
+  assign quotient_buffer = what.head_buffer;
+  assign quotient_group  = what.group;
 endmodule

@@ -17,7 +17,7 @@ module external_constants
     input  logic [INDEX_ADDRESS_BITS-1:0]     index_address,
     output logic [INDEX_BITS-1:0]             index_entry,
     input  logic [CHANNEL_ADDRESS_BITS-1:0]   channel_address,
-    output logic [R/Q-1:0][CHANNEL_BITS-1:0]  channel
+    output logic [CHANNEL_WORD_BITS-1:0]      channel
 );
   localparam int BeatBits = PORTS * AXI_BITS;
   localparam int EntriesBits = $clog2(BeatBits / 16);  // of a beat
@@ -76,7 +76,7 @@ module external_constants
 
   // ---- Channel constants.
   ram #(
-      .WIDTH(R / Q * CHANNEL_BITS),
+      .WIDTH(CHANNEL_WORD_BITS),
       .DEPTH(ChannelDepth),
       .TILE_WIDTH(STREAMED_CHANNEL_TILE_WIDTH),
       .TILE_DEPTH(STREAMED_CHANNEL_TILE_DEPTH),
@@ -85,7 +85,7 @@ module external_constants
       .clk,
       .write(word_valid),
       .write_address(channel_place),
-      .write_data(word[R/Q*CHANNEL_BITS-1:0]),
+      .write_data(word[CHANNEL_WORD_BITS-1:0]),
       .read_address(ChannelBits'(channel_address)),
       .read_data(channel)
   );

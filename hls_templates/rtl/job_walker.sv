@@ -17,8 +17,15 @@ module job_walker
   logic [LAYER_BITS:0] layers_left;
   logic [REPEAT_BITS-1:0] repeats_left;
 
-  assign job  = layer_job(job_layer);
+  // Of all sentences so far, the steps that come before this one's.
+  logic [COUNT_BITS-1:0] vector_base, array_base;
   assign last = layers_left == 1 && repeats_left == 1;
+  always_comb begin
+    job             = layer_job(job_layer);
+    job.run_last    = last;
+    job.need_vector = job.need_vector + vector_base;
+    job.need_array  = job.need_array + array_base;
+  end
 
   always_ff @(posedge clk) begin
     if (start) begin
@@ -26,6 +33,8 @@ module job_walker
       job_layer    <= first;
       layers_left  <= layers;
       repeats_left <= repeats;
+      vector_base  <= '0;
+      array_base   <= '0;
     end else if (job_valid && job_ready) begin
       job_layer   <= job_layer + 1'b1;
       layers_left <= layers_left - 1'b1;
@@ -33,6 +42,8 @@ module job_walker
         job_layer    <= first;
         layers_left  <= layers;
         repeats_left <= repeats_left - 1'b1;
+        vector_base  <= vector_base + COUNT_BITS'(VECTOR_STEPS);
+        array_base   <= array_base + COUNT_BITS'(LAYERS);
         job_valid    <= repeats_left != 1;
       end
     end

@@ -5,6 +5,7 @@ module pe_array
     input  logic                       clk,
     // One word of the next block's weights; and the swap, one cycle before the first activations that it is for.
     input  logic                       load,
+    input  logic                       load_head,
     input  logic [WORD_INDEX_BITS-1:0] load_index,
     input  logic [PORT_BITS-1:0]       load_word,
     input  logic                       swap,
@@ -12,8 +13,8 @@ module pe_array
     // Sums over the block's columns.
     output logic [R-1:0][L-1:0][31:0]  sum
 );
-  logic [R-1:0][C-1:0][WEIGHT_BITS-1:0] weights;
-  weight_registers u_weights (.clk, .load, .load_index, .load_word, .swap, .weights);
+  logic [R-1:0][C-1:0][HELD_BITS-1:0] weights;
+  weight_registers u_weights (.clk, .load, .load_head, .load_index, .load_word, .swap, .weights);
 
   // ---- Activations, side by side as the packing asks, each column as late as its place in the cascade.
   logic [C-1:0][DSP_LANES-1:0][31:0] operand;

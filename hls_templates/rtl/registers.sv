@@ -30,6 +30,7 @@ module registers
     output logic [LAYER_BITS:0]         layers,
     output logic [REPEAT_BITS-1:0]      repeats,
     output logic [GROUP_COUNT_BITS-1:0] groups,
+    output logic [LANE_COUNT_BITS-1:0]  last_lanes,  // tokens of the last group
     // The stream in brings weights for URAM, until the run is over.
     output logic                        load_weights,
     // External memory: where the first port's part begins, and how far apart the ports' parts are.
@@ -74,6 +75,9 @@ module registers
     request_good <= tokens_good && layer_count != 0 && layer_count <= 32'(LAYERS) && layer_first < 32'(LAYERS)
         && layer_first + layer_count <= 32'(LAYERS) && repeat_count != 0 && repeat_count < (32'd1 << REPEAT_BITS);
   end
+  always_ff @(posedge clk)
+    last_lanes <= LANE_COUNT_BITS'(tokens[TOKEN_BITS-1:0]) + LANE_COUNT_BITS'(L)
+        - LANE_COUNT_BITS'(scaled_by(32'(groups), L));
   assign first   = LAYER_BITS'(layer_first);
   assign layers  = (LAYER_BITS + 1)'(layer_count);
   assign repeats = REPEAT_BITS'(repeat_count);

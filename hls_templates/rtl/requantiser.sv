@@ -1,31 +1,35 @@
-// y = saturate(((accumulator + bias)·m + 2^(s−1)) >> s) to −127 … 127, in seven cycles.
+// y = saturate(((accumulator + bias)·m + 2^(s−1)) >> s) to −127 … 127, or where it is `wide` to 16 bits, in seven cycles.
 module requantiser (
     input  logic        clk,
     input  logic [31:0] accumulator,
     input  logic [31:0] bias,
     input  logic [15:0] multiplier,
     input  logic [5:0]  shift,
-    output logic [7:0]  result
+    input  logic        wide,
+    output logic [15:0] result
 );
   /* verilator no_inline_module */
   logic signed [32:0] biased;
-  logic signed [49:0] product, rounded;
+  logic signed [50:0] product, rounded;
   logic [15:0] multiplier_late;
   logic [5:0] shift_late;
-  logic below;
+  logic below, wide_late;
+  logic signed [50:0] limit;
 
-  wide_product u_product (.clk, .factor(biased), .multiplier(multiplier_late), .product);
+  wide_product u_product (.clk, .factor(biased), .multiplier({2'b00, multiplier_late}), .product);
   delay #(.WIDTH(6), .CYCLES(5)) u_shift (.clk, .d(shift), .q(shift_late));
+  delay #(.WIDTH(1), .CYCLES(6)) u_wide (.clk, .d(wide), .q(wide_late));
+  assign limit = wide_late ? 51'sd32767 : 51'sd127;
 
   // Shifts reach to 63: beyond the product there are copies of its sign.
-  assign below = shift_late > 6'd50 ? product[49] : product[shift_late-6'd1];
+  assign below = shift_late > 6'd51 ? product[50] : product[shift_late-6'd1];
 
   always_ff @(posedge clk) begin
     biased          <= 33'($signed(accumulator)) + 33'($signed(bias));
     multiplier_late <= multiplier;
     // Shift; the bit below the point is what rounding half up adds.
-    rounded         <= (product >>> shift_late) + $signed({49'd0, below});
+    rounded         <= (product >>> shift_late) + $signed({50'd0, below});
     // Saturate.
-    result          <= rounded > 50'sd127 ? 8'sd127 : rounded < -50'sd127 ? -8'sd127 : rounded[7:0];
+    result          <= rounded > limit ? limit[15:0] : rounded < -limit ? -limit[15:0] : rounded[15:0];
   end
 endmodule

@@ -51,8 +51,8 @@ module weight_memory
   assign unused = &{1'b0, load, load_address, load_data, address};
 
   memory_t memory_late;
-  logic [1:0] late;
-  delay #(.WIDTH(2), .CYCLES(2)) u_memory (.clk, .d(memory), .q(late));
+  logic [2:0] late;
+  delay #(.WIDTH(3), .CYCLES(2)) u_memory (.clk, .d(memory), .q(late));
   assign memory_late = memory_t'(late);
   delay #(.WIDTH(PORT_BITS), .CYCLES(2)) u_external (.clk, .d(external_word), .q(from_external));
   assign data        = memory_late == MEMORY_DDR ? from_external : memory_late == MEMORY_URAM ? from_uram : from_bram;

@@ -182,9 +182,10 @@ module harness
   // ---- When each job's phases begin or end, in cycles since the start.
   logic [31:0] now, loads, begins, sums, writes, sends;
   logic [31:0] times[5*JOBS];
+  always_ff @(posedge clk) now <= started ? 1 : now + 1;
+  if (VECTOR == 0) begin : g_matrices
   always_ff @(posedge clk) begin
-    now <= started ? 1 : now + 1;
-    if (u_engine.u_activations.job_arrived) begin
+    if (u_engine.g_matrices.u_activations.job_arrived) begin
       times[5*(loads%JOBS)] <= now + 1;
       loads <= loads + 1;
     end
@@ -196,7 +197,7 @@ module harness
       times[5*(sums%JOBS)+2] <= now;
       sums <= sums + 1;
     end
-    if (u_engine.result_valid && u_engine.result_last) begin
+    if (u_engine.result_valid && u_engine.result_what.last) begin
       times[5*(writes%JOBS)+3] <= now;
       writes <= writes + 1;
     end
@@ -206,6 +207,29 @@ module harness
     end
     if (!reset_n) begin
       {loads, begins, sums, writes, sends} <= '0;
+    end
+  end
+  end else begin : g_encoder
+    // Of the array's steps, begin and end, and behind them of the vector unit's.
+    localparam int Vector = 2 * LAYERS;
+    always_ff @(posedge clk) begin
+      if (u_engine.activation_take) begin
+        times[2*(begins%LAYERS)] <= now;
+        begins <= begins + 1;
+      end
+      if (u_engine.g_encoder.u_memories.ended) begin
+        times[2*(writes%LAYERS)+1] <= now;
+        writes <= writes + 1;
+      end
+      if (u_engine.g_encoder.u_memories.u_vector.begin_step) begin
+        times[Vector+2*(loads%VECTOR_STEPS)] <= now;
+        loads <= loads + 1;
+      end
+      if (u_engine.g_encoder.u_memories.u_vector.step_done) begin
+        times[Vector+2*(sums%VECTOR_STEPS)+1] <= now;
+        sums <= sums + 1;
+      end
+      if (!reset_n) {loads, begins, sums, writes, sends} <= '0;
     end
   end
 
