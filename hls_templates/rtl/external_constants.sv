@@ -72,7 +72,7 @@ module external_constants
     entry <= entries[32'(which)*16 +: 16];
   end
   // The two marks are the highest bits of either form.
-  assign index_entry = {entry[15:14], entry[COLUMN_BITS-1:0]};
+  assign index_entry = {entry[15:14], entry[INDEX_BITS-3:0]};
 
   // ---- Channel constants.
   ram #(

@@ -122,7 +122,7 @@ module sequencer
     if (!coming_attention[1]) begin
       pushed.empty  = index_entry[INDEX_BITS-1];
       pushed.last   = index_entry[INDEX_BITS-2];
-      pushed.column = index_entry[COLUMN_BITS-1:0];
+      pushed.column = COLUMN_BITS'(index_entry[INDEX_BITS-3:0]);
     end
   end
   assign head          = queue[queue_head];
