@@ -225,7 +225,7 @@ def prune(
     else:
         if budget.kind is BudgetKind.DENSE:
             budget = Budget(BudgetKind.COMPRESSION, DEFAULT_COMPRESSION)
-        shape = load_shape(model) if model else EMBEDDED_DEFAULT
+        shape = load_shape(model, tokens) if model else EMBEDDED_DEFAULT
         work = Work(shape, tokens, batch, weight_bits, groups, clock_mhz, given_block)
         document = plan_document(make_plan(loaded, work, budget), seed or 0)
 
