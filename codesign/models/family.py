@@ -110,20 +110,32 @@ class Family:
             if name in config and config[name] not in values:
                 shown = ", ".join(json.dumps(value) if not isinstance(value, str) else value for value in values)
                 raise InputError(
-                    "changes what the encoder computes", file=source, field=name, value=config[name], accepted=shown
+                    "changes what the encoder computes",
+                    file=source,
+                    field=name,
+                    value=_shown(config[name]),
+                    accepted=shown,
                 )
         if self.norm_epsilon is not None and self.norm_epsilon in config:
             epsilon = config[self.norm_epsilon]
             if isinstance(epsilon, bool) or not isinstance(epsilon, int | float) or not 0 <= epsilon <= 1:
                 raise InputError(
-                    "not LayerNorm's ε", file=source, field=self.norm_epsilon, value=epsilon, accepted="0 to 1"
+                    "not LayerNorm's ε",
+                    file=source,
+                    field=self.norm_epsilon,
+                    value=_shown(epsilon),
+                    accepted="0 to 1",
                 )
         padding = config.get("pad_token_id", 0)
         if self.positions_after_padding and (
             isinstance(padding, bool) or not isinstance(padding, int) or padding < 0
         ):
             raise InputError(
-                "positions begin after it", file=source, field="pad_token_id", value=padding, accepted="0 or more"
+                "positions begin after it",
+                file=source,
+                field="pad_token_id",
+                value=_shown(padding),
+                accepted="0 or more",
             )
 
     def most_tokens(self, config: Mapping[str, object]) -> int | None:
@@ -134,6 +146,11 @@ class Family:
         if not self.positions_after_padding:
             return positions
         return positions - padding - 1 if isinstance(padding, int) else None
+
+
+def _shown(value: object) -> object:
+    """What an error shows of a value of a JSON file: it has no ``None``."""
+    return "null" if value is None else value
 
 
 @cache
