@@ -34,7 +34,11 @@ def prune(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="Folder or hub name; default: a small BERT made here.", rich_help_panel=_MODEL
+            "--model",
+            "-m",
+            help="Folder or hub name, with its tokenizer; a head with the task's classes, in any order, counts as"
+            " fine-tuned. Default: a small BERT made here.",
+            rich_help_panel=_MODEL,
         ),
     ] = None,
     task: Annotated[

@@ -112,11 +112,17 @@ def _of_encoder(key: str, prefix: str, family: Family) -> bool:
     return not name.startswith("pooler.") and (name != key or name.startswith((f"{encoder}.", "embeddings.")))
 
 
-def make_embedded(sentences: Iterable[str], task: Task, seed: int) -> Classifier:
-    """The embedded default: a small BERT with random weights, its tokenizer trained on the sentences."""
+def make_embedded(sentences: Iterable[str], task: Task, tokens: int, seed: int) -> Classifier:
+    """The embedded default: a small BERT with random weights, its tokenizer trained on the sentences.
+
+    Raises:
+        InputError: It cannot take ``tokens``.
+    """
     set_seed(seed)
     tokenizer = embedded_tokenizer(sentences)
     model = embedded_model(len(tokenizer))
+    family = family_of(EMBEDDED_DEFAULT.family, EMBEDDED_DEFAULT.name)
+    check_tokenizer(tokenizer, family, model.config, len(tokenizer), task, tokens, EMBEDDED_DEFAULT.name)
     model.config.id2label = dict(enumerate(task.labels))
     model.config.label2id = {label: number for number, label in enumerate(task.labels)}
     return Classifier(model, tokenizer, EMBEDDED_DEFAULT, fine_tuned=False)

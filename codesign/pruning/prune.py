@@ -64,7 +64,8 @@ def _prune(request: Request, state: PartialState) -> Outcome:
     )
     tokens = request.hardware.plan.tokens
     if request.model is None:
-        start = make_embedded((text for (text,) in data.splits["train"].sentences), data.task, settings.seed)
+        sentences = (text for (text,) in data.splits["train"].sentences)
+        start = make_embedded(sentences, data.task, tokens, settings.seed)
     else:
         start = load_classifier(request.model, data.task, tokens, settings.seed)
     _check_plan(request.hardware.plan, start)

@@ -170,6 +170,8 @@ def _quantise(request: Request) -> Outcome:
     calibration = list(batches(datasets["train"].select(order[: choices.calibration].tolist()), padded, 32))
 
     _say(f"{run.plan.model} on {run.data.task.name}: int{bits} weights, {choices.ranges} ranges")
+    for note in run.start.notes:
+        _say(note)
     evaluating = time.time()
     in_float = predict(lambda batch: model(**batch).logits, run.data.task, datasets, padded, tracked("float"))
     float_scores = scores_of(run.data.task, in_float, f"{run.plan.model}, pruned, in float")

@@ -439,3 +439,13 @@ def test_a_run_that_is_no_plain_encoder_is_not_made_integer(
     assert told.code == 2
     assert "run: layer 0, attention: transformers computes something else than the integer model would" in told.err
     assert not (tmp_path / "design").exists()
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"), [(2, "a word takes 3 (got 2)"), (129, "at most 128 tokens (got 129)")]
+)
+def test_the_embedded_default_has_its_limits_too(codesign: Run, tmp_path: Path, tokens: int, message: str) -> None:
+    told = codesign("prune", "--board", "zcu104", "--tokens", tokens, "-o", tmp_path / "out")
+    assert told.code == 2
+    assert message in told.err
+    assert not (tmp_path / "out").exists()
