@@ -449,3 +449,25 @@ def test_the_embedded_default_has_its_limits_too(codesign: Run, tmp_path: Path, 
     assert told.code == 2
     assert message in told.err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_word_that_breaks_the_model_stops_the_score(codesign: Run, model, made: Path, tmp_path: Path) -> None:
+    """One that the sentences compared before training have not: the score says which model, where, on how many."""
+    from transformers import AutoTokenizer
+
+    rows = [line.split("\t")[0] for line in (made / "data" / "dev.tsv").read_text().splitlines()[1:]]
+    tokenizer = AutoTokenizer.from_pretrained(made / "bert")
+    ids = tokenizer(rows)["input_ids"]
+    order = sorted(range(len(rows)), key=lambda row: len(ids[row]))
+    looked_at = {token for row in (order[0], order[len(rows) // 2], order[-1]) for token in ids[row]}
+    looked_at |= set(tokenizer(" ".join(rows[:8]))["input_ids"])  # the longest one, of the first sentences
+    number = max({token for row in ids for token in row} - looked_at)
+    hit = sum(number in row for row in ids)
+
+    def broken(tensors: dict[str, Tensor]) -> None:
+        tensors["bert.embeddings.word_embeddings.weight"][number] = 3e38
+
+    told = codesign(*tiny.arguments(model("bert", broken), tmp_path / "out", "--data-dir", made / "data", *BRIEF))
+    assert told.code == 2
+    assert f"bert, dense (validation): gives NaN or infinite logits on {hit} of 64 sentences of task sst2" in told.err
+    assert not (tmp_path / "out" / "metrics.json").exists()
