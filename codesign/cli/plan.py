@@ -62,7 +62,7 @@ def plan(
     budget = options.budget_of(latency_ms, compression, fit)
     groups, given_block = options.granularity_of(granularity), options.block_of(block)
     loaded = load_board(board)
-    encoder = load_shape(model) if model else parse_shape(shape) if shape else EMBEDDED_DEFAULT
+    encoder = load_shape(model, tokens) if model else parse_shape(shape) if shape else EMBEDDED_DEFAULT
     if encoder is EMBEDDED_DEFAULT:
         console().print(
             "[dim]No model given: planning for the small BERT that codesign makes itself"

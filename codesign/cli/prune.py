@@ -34,7 +34,11 @@ def prune(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="Folder or hub name; default: a small BERT made here.", rich_help_panel=_MODEL
+            "--model",
+            "-m",
+            help="Folder or hub name, with its tokenizer; a head with the task's classes, in any order, counts as"
+            " fine-tuned. Default: a small BERT made here.",
+            rich_help_panel=_MODEL,
         ),
     ] = None,
     task: Annotated[
@@ -235,7 +239,7 @@ def prune(
     else:
         if budget.kind is BudgetKind.DENSE:
             budget = Budget(BudgetKind.COMPRESSION, DEFAULT_COMPRESSION)
-        shape = load_shape(model) if model else EMBEDDED_DEFAULT
+        shape = load_shape(model, tokens) if model else EMBEDDED_DEFAULT
         work = Work(shape, tokens, batch, weight_bits, groups, clock_mhz, given_block)
         document = plan_document(make_plan(loaded, work, budget), seed or 0)
 

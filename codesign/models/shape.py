@@ -98,12 +98,34 @@ def parse_shape(text: str) -> EncoderShape:
     return _shape(shape_name, family, sizes, {size: size for size in _SIZES}, "--shape")
 
 
-def load_shape(model: str) -> EncoderShape:
+def load_shape(model: str, tokens: int | None = None) -> EncoderShape:
     """An encoder from a folder with a config.json, the path of a config.json, or a hub name.
+
+    Args:
+        model: Folder, file or hub name.
+        tokens: A sentence's length that the model has to take, where that is known.
 
     Raises:
         InputError: The folder or file is missing or unreadable, the family is unknown, a size is missing or
-            out of range, or the hub cannot be reached.
+            out of range, a field says that the encoder is another than the integer model, the model takes fewer
+            tokens, or the hub cannot be reached.
+    """
+    config, source = read_config(model)
+    family = family_of(config.get("model_type"), source)
+    names = {size: getattr(family, size) for size in _SIZES}
+    label = Path(model).resolve().name if Path(model).exists() else model
+    shape = _shape(label, family.model_type, config, names, source)
+    family.check(config, source)
+    if tokens is not None:
+        check_tokens(tokens, family.most_tokens(config))
+    return shape
+
+
+def read_config(model: str) -> tuple[dict[str, Any], str]:
+    """(config.json as it stands there, what to call it in an error).
+
+    Raises:
+        InputError: It is missing or unreadable, or the hub cannot be reached.
     """
     path = Path(model)
     if path.is_dir():
@@ -116,10 +138,19 @@ def load_shape(model: str) -> EncoderShape:
         config, source = _hub_config(model), f"{model} (config.json)"
     if not isinstance(config, dict):
         raise InputError("not a model configuration", file=source, accepted="a JSON object")
-    family = family_of(config.get("model_type"), source)
-    names = {size: getattr(family, size) for size in _SIZES}
-    label = Path(model).resolve().name if Path(model).exists() else model
-    return _shape(label, family.model_type, config, names, source)
+    return config, source
+
+
+def check_tokens(tokens: int, most: int | None, least: int = 1) -> None:
+    """Refuse sentences that are longer than the model takes; ``least`` is for the message.
+
+    Raises:
+        InputError: ``tokens`` is above ``most``.
+    """
+    if most is not None and tokens > most:
+        raise InputError(
+            f"the model takes at most {most} tokens", field="--tokens", value=tokens, accepted=f"{least} to {most}"
+        )
 
 
 def _hub_config(model: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from codesign.pruning.groups import group_norms
 from codesign.pruning.model import Classifier, load_classifier
 from codesign.pruning.outcome import FORMAT, MASKS
 from codesign.pruning.selection import Masks
+from codesign.pruning.understood import check_understood
 from codesign.tasks.agreement import AGREEMENT, EMBEDDED_SOURCE, agreement_data
 from codesign.tasks.data import HUB, TaskData, load_data
 from codesign.tasks.task import find_task
@@ -72,7 +73,16 @@ def read_run(folder: Path, data_dir: Path | None = None) -> FinishedRun:
         data = load_data(find_task(name), local)
     start = load_classifier(folder, data.task, plan.tokens, int(metrics["seed"]))
     if not start.fine_tuned:
-        raise InputError("the model has no classification head of the task's size", file=folder, value=name)
+        reason = f": {start.notes[0]}" if start.notes else ""
+        raise InputError(f"the model has no classification head of the task{reason}", file=folder, value=name)
+    if start.reordered and "labels" not in metrics:
+        raise InputError(
+            "an older version wrote this and left the names of a head that it had trained in the task's order",
+            file=folder / "config.json",
+            field="id2label",
+            accepted=f"{', '.join(data.task.labels)}, or codesign prune anew",
+        )
+    check_understood(start, data, plan.tokens)
     return FinishedRun(folder, metrics, plan, _masks(folder / MASKS, plan, start), start, data)
 
 

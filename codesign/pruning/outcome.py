@@ -99,6 +99,7 @@ class Outcome:
             "task": self.task.name,
             "data": self.source,
             "model": plan.model,
+            "labels": list(self.task.labels),
             "metric": metric,
             "unit": "points: 100 times the metric's textbook value",
             "dense": dense,

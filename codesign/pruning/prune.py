@@ -23,6 +23,7 @@ from codesign.pruning.record import WORK, Asked, open_run
 from codesign.pruning.run import Request, Run
 from codesign.pruning.settings import Method
 from codesign.pruning.training import use_bf16
+from codesign.pruning.understood import check_understood
 from codesign.report.console import tracked
 from codesign.tasks.agreement import AGREEMENT, agreement_data
 from codesign.tasks.data import load_data, tokenised
@@ -79,10 +80,12 @@ def _prune(request: Request, state: PartialState, output: Output | None) -> Outc
     )
     tokens = request.hardware.plan.tokens
     if request.model is None:
-        start = make_embedded((text for (text,) in data.splits["train"].sentences), data.task, settings.seed)
+        sentences = (text for (text,) in data.splits["train"].sentences)
+        start = make_embedded(sentences, data.task, tokens, settings.seed)
     else:
         start = load_classifier(request.model, data.task, tokens, settings.seed)
     _check_plan(request.hardware.plan, start)
+    check_understood(start, data, tokens)
     with state.main_process_first():
         if output:
             asked = Asked(
@@ -97,9 +100,11 @@ def _prune(request: Request, state: PartialState, output: Output | None) -> Outc
         f"{start.shape.name} on {data.task.name} ({len(datasets['train'])} training sentences from {data.source}),"
         f" blocks of {run.block[0]}×{run.block[1]}, {'bfloat16 autocast' if bf16 else 'float32'}: {why}"
     )
+    for note in start.notes:
+        run.say(note)
 
     dense = fine_tune(run)
-    dense_scores = _evaluate(run, dense)
+    dense_scores = _evaluate(run, dense, "dense")
     run.say(f"dense: {scores_text(dense_scores)}")
     if settings.method is Method.MAGNITUDE:
         # Nothing to train before the one cut: all epochs go to retraining.
@@ -107,7 +112,7 @@ def _prune(request: Request, state: PartialState, output: Output | None) -> Outc
     else:
         pruned, masks = sparsify(run, dense)
     pruned = retrain(run, dense, pruned, masks)
-    pruned_scores = _evaluate(run, pruned)
+    pruned_scores = _evaluate(run, pruned, "pruned")
     run.say(f"pruned: {scores_text(pruned_scores)}")
 
     outcome = Outcome(
@@ -144,8 +149,8 @@ def _check_plan(plan: PlanDocument, start: Classifier) -> None:
             )
 
 
-def _evaluate(run: Run, model: PreTrainedModel) -> Scores:
-    """Scores of a model, by each process for itself.
+def _evaluate(run: Run, model: PreTrainedModel, which: str) -> Scores:
+    """Scores of a model, by each process for itself; ``which`` names it in an error.
 
     Not by the Trainer: once one of them has trained in bfloat16, all later ones of the process evaluate in it.
     """
@@ -158,4 +163,5 @@ def _evaluate(run: Run, model: PreTrainedModel) -> Scores:
         return found
 
     shown = tracked("evaluation") if run.state.is_main_process else lambda items, _: items
-    return scores_of(run.data.task, predict(logits, run.data.task, run.datasets, run.collator, shown))
+    found = predict(logits, run.data.task, run.datasets, run.collator, shown)
+    return scores_of(run.data.task, found, f"{run.start.shape.name}, {which}")

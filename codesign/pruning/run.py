@@ -8,13 +8,14 @@ from typing import Any
 
 from accelerate import PartialState
 from datasets import Dataset
-from transformers import DataCollatorWithPadding, PreTrainedModel
+from transformers import PreTrainedModel
 
 from codesign.pruning.budget import Hardware
 from codesign.pruning.encoder import Matrices, encoder_matrices
 from codesign.pruning.model import Classifier
+from codesign.pruning.padding import Collator, collator
 from codesign.pruning.settings import Settings
-from codesign.pruning.training import PADDING, Phase
+from codesign.pruning.training import Phase
 from codesign.report.console import console
 from codesign.tasks.data import TaskData
 from codesign.tasks.task import Task
@@ -82,9 +83,9 @@ class Run:
         return self.request.hardware.block
 
     @property
-    def collator(self) -> DataCollatorWithPadding:
+    def collator(self) -> Collator:
         """Pads a batch of sentences to one length."""
-        return DataCollatorWithPadding(self.start.tokenizer, pad_to_multiple_of=PADDING)
+        return collator(self.start.tokenizer)
 
     def say(self, text: str) -> None:
         """Print a line, once however many processes there are."""

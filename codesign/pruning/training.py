@@ -22,7 +22,6 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import (
-    DataCollatorWithPadding,
     EarlyStoppingCallback,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -36,13 +35,13 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from codesign.errors import InputError
 from codesign.files import write_bytes
 from codesign.pruning.distillation import Distillation, distillation_loss
+from codesign.pruning.padding import collator
 from codesign.pruning.settings import MOST_STEPS
 from codesign.report.console import console
 from codesign.tasks.metrics import score
 from codesign.tasks.task import Task
 
 STATE = "pruning.safetensors"
-PADDING = 8  # lengths are padded to multiples of this: kernels like them
 
 
 @dataclass(frozen=True)
@@ -172,9 +171,10 @@ class _ByLength(Sampler[int]):
 class _PruningTrainer(Trainer):
     """Trainer with a teacher, and an order of the data that resuming can repeat."""
 
-    def __init__(self, *, task: Task, teacher: Teacher | None, **kwargs: Any) -> None:
+    def __init__(self, *, task: Task, phase: Phase, teacher: Teacher | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.task = task
+        self.phase = phase
         self.teacher = teacher
         self.model_accepts_loss_kwargs = False  # the loss is a mean over the batch
         if teacher is not None:
@@ -194,6 +194,18 @@ class _PruningTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
+        found = self._loss(model, inputs, return_outputs)
+        loss = found[0] if return_outputs else found
+        # The Trainer would go on, and show 0 for it.
+        if model.training and not torch.isfinite(loss).all():
+            raise InputError(
+                f"the loss is {float(loss.detach().mean()):g} in step {self.state.global_step + 1}",
+                field=self.phase.name,
+                accepted=f"a learning rate below {self.phase.learning_rate:g}, or --precision fp32",
+            )
+        return found
+
+    def _loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
         if self.teacher is None or not model.training:
             return super().compute_loss(model, inputs, return_outputs)
         hidden = self.teacher.weights.hidden > 0
@@ -313,14 +325,17 @@ def make_trainer(
         callbacks.append(EarlyStoppingCallback(phase.patience))
     trainer = _PruningTrainer(
         task=task,
+        phase=phase,
         teacher=teacher,
         model=model,
         args=arguments,
         train_dataset=train,
         eval_dataset=validation,
-        data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=PADDING),
+        data_collator=collator(tokenizer),
         processing_class=tokenizer,
-        compute_metrics=lambda found: score(task, _logits(found.predictions), np.asarray(found.label_ids)),
+        compute_metrics=lambda found: score(
+            task, _logits(found.predictions), np.asarray(found.label_ids), f"the model in training ({phase.name})"
+        ),
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)

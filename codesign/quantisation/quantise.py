@@ -14,7 +14,6 @@ from datasets import disable_progress_bars
 from numpy.typing import NDArray
 from safetensors.numpy import save
 from torch import Tensor
-from transformers import DataCollatorWithPadding
 from transformers.utils import logging as transformers_logging
 
 from codesign import __version__
@@ -43,7 +42,8 @@ from codesign.packing.images import Manifest, make_images, write_images
 from codesign.planning import PlanDocument, plan_document
 from codesign.pruning.budget import Hardware
 from codesign.pruning.finished import FinishedRun, read_run
-from codesign.pruning.training import PADDING, Phase, use_bf16
+from codesign.pruning.padding import collator
+from codesign.pruning.training import Phase, use_bf16
 from codesign.quantisation.classifier import IntegerClassifier
 from codesign.quantisation.encoder import constants, stored
 from codesign.quantisation.fold import Quantised, fold
@@ -169,16 +169,18 @@ def _quantise(request: Request, output: Output) -> Outcome:
     bits = choices.weight_bits or run.plan.accelerator.weight_bits
     hardware = Hardware(_plan(run, request.board, bits), request.board)
     datasets = {n: tokenised(part, run.start.tokenizer, run.plan.tokens) for n, part in run.data.splits.items()}
-    collator = DataCollatorWithPadding(run.start.tokenizer, pad_to_multiple_of=PADDING)
+    padded = collator(run.start.tokenizer)
     model, shape = run.start.model.eval(), run.start.shape
 
     order = torch.randperm(len(datasets["train"]), generator=torch.Generator().manual_seed(choices.seed))
-    calibration = list(batches(datasets["train"].select(order[: choices.calibration].tolist()), collator, 32))
+    calibration = list(batches(datasets["train"].select(order[: choices.calibration].tolist()), padded, 32))
 
     _say(f"{run.plan.model} on {run.data.task.name}: int{bits} weights, {choices.ranges} ranges")
+    for note in run.start.notes:
+        _say(note)
     evaluating = time.time()
-    in_float = predict(lambda batch: model(**batch).logits, run.data.task, datasets, collator, tracked("float"))
-    float_scores = scores_of(run.data.task, in_float)
+    in_float = predict(lambda batch: model(**batch).logits, run.data.task, datasets, padded, tracked("float"))
+    float_scores = scores_of(run.data.task, in_float, f"{run.plan.model}, pruned, in float")
     float_seconds = time.time() - evaluating
     _say(f"float: {scores_text(float_scores)}")
     _say(f"calibrating on {min(choices.calibration, len(datasets['train']))} training sentences")
@@ -219,15 +221,13 @@ def _quantise(request: Request, output: Output) -> Outcome:
     quantised = fold(model, shape, (grids, last), observed, bits, rows)
     integer = IntegerClassifier(model, shape, quantised.encoder, quantised.scales)
     evaluating = time.time()
-    in_integers = predict(integer.logits, run.data.task, datasets, collator, tracked("integer"))
-    integer_scores = scores_of(run.data.task, in_integers)
+    in_integers = predict(integer.logits, run.data.task, datasets, padded, tracked("integer"))
+    integer_scores = scores_of(run.data.task, in_integers, f"{run.plan.model}, pruned, in integers")
     agreed = {s: agreement(run.data.task, in_float[s][0], in_integers[s][0]) for s in run.data.task.evaluation}
     integer_seconds = time.time() - evaluating
     _say(f"integer: {scores_text(integer_scores)}")
     held_out = datasets[run.data.task.evaluation[0]]
-    noise = _layer_noise(
-        run, integer, collator(held_out.select(range(min(_NOISE_SENTENCES, len(held_out)))).to_list())
-    )
+    noise = _layer_noise(run, integer, padded(held_out.select(range(min(_NOISE_SENTENCES, len(held_out)))).to_list()))
 
     result: list[tuple[DesignDocument, Manifest]] = []
     seconds = {"all": time.time() - began, "evaluation": {"float": float_seconds, "integer": integer_seconds}}

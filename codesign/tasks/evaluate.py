@@ -72,9 +72,20 @@ def predict(
     return found
 
 
-def scores_of(task: Task, predictions: Predictions) -> Scores:
-    """Every metric on every evaluation split."""
-    return {split: score(task, logits, labels) for split, (logits, labels) in predictions.items()}
+def scores_of(task: Task, predictions: Predictions, model: str) -> Scores:
+    """Every metric on every evaluation split.
+
+    Args:
+        task: The task.
+        predictions: Of ``predict``.
+        model: What gave them, for an error.
+
+    Raises:
+        InputError: A logit is NaN or infinite.
+    """
+    return {
+        split: score(task, logits, labels, f"{model} ({split})") for split, (logits, labels) in predictions.items()
+    }
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,31 @@ import numpy as np
 from scipy.stats import ConstantInputWarning, pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
+from codesign.errors import InputError
 from codesign.tasks.task import Metric, Task
 
 
-def score(task: Task, logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def score(task: Task, logits: np.ndarray, labels: np.ndarray, model: str = "the model") -> dict[str, float]:
     """Every official metric of a task, in points (100 × the textbook value).
 
     Args:
         task: Decides the metrics.
         logits: What the model gave, samples × classes, or samples × 1 for regression.
         labels: Class numbers or values, one per sample.
+        model: What gave them, for an error.
+
+    Raises:
+        InputError: A logit is NaN or infinite: it would count as a class, or as no correlation.
     """
+    broken = int((~np.isfinite(logits)).reshape(len(logits), -1).any(axis=1).sum())
+    if broken:
+        raise InputError(
+            f"gives NaN or infinite logits on {broken} of {len(logits)} sentences of task {task.name}: no score",
+            file=model,
+            accepted="a model whose results are finite in float32",
+        )
     if task.regression:
-        values = logits.reshape(-1)
+        values = logits.reshape(-1).astype(np.float64)
         # A constant prediction has no correlation: 0, as GLUE's own scripts have it, not NaN.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConstantInputWarning)
