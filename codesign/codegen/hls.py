@@ -307,7 +307,7 @@ def _values(design: HlsDesign, interface: Interface) -> dict[str, Any]:
         "clock_mhz": f"{a.clock_mhz:g}",
         "clock_hz": round(a.clock_mhz * 1e6),
         # What make would take apart or replace cannot be told it; PYTHON=… on the command line can be.
-        "python": sys.executable if re.fullmatch(r"[\w./+-]+", sys.executable) else "",
+        "python": sys.executable if re.fullmatch(r"[\w ./+-]+", sys.executable) else "",
         "interface": interface,
         "parameters": _groups(rtl, own),
         "p": p,
