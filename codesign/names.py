@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 _MARKS = " ._-+=,:/()@~×"
-"""What free text may hold besides letters and digits: nothing that ends or continues a comment or a string anywhere."""
+"""What free text may hold besides letters and digits: nothing that ends or continues a comment or a string."""
 
 
 def harmless(text: str) -> str:
@@ -47,4 +47,6 @@ Platform = Annotated[str, _checked(r"[A-Za-z0-9._/][A-Za-z0-9._/-]*", "letters, 
 Identifier = Annotated[str, _checked(r"[A-Za-z_][A-Za-z0-9_]*", "letters, digits, _")]
 ModuleName = Annotated[str, _checked(r"[A-Za-z_][A-Za-z0-9_.]*", "letters, digits, _ .")]
 """A matrix: names of modules joined by dots."""
-FileName = Annotated[str, _checked(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._/-]*", "a path below the folder: letters, digits, . _ - /")]
+FileName = Annotated[
+    str, _checked(r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9._/-]*", "a path below the folder: letters, digits, . _ - /")
+]

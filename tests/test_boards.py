@@ -115,7 +115,11 @@ def test_ports_of_a_kernel_need_banks(tmp_path: Path) -> None:
     text = (data_folder("boards") / "u250.yaml").read_text()
     path = tmp_path / "mine.yaml"
     for old, new, message in (
-        ("    banks: {tag: DDR, count: 4}\n", "", r"memories\.0\.banks: v\+\+ must be told .*accepted: a tag and a count"),
+        (
+            "    banks: {tag: DDR, count: 4}\n",
+            "",
+            r"memories\.0\.banks: v\+\+ must be told .*accepted: a tag and a count",
+        ),
         ("  ports: 4", "  ports: 64", r"axi\.ports: 64 ports and 3 of the kernel's own .*accepted: 57 or fewer"),
     ):
         assert text.count(old) == 1

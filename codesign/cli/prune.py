@@ -213,7 +213,7 @@ def prune(
     from codesign.hardware.work import Budget, BudgetKind, Work
     from codesign.models import EMBEDDED_DEFAULT, load_shape
     from codesign.planning import load_plan, plan_document
-    from codesign.report.console import console
+    from codesign.report.console import asking, console
     from codesign.tasks.task import find_task
 
     found_task = find_task(task) if task else None
@@ -225,7 +225,8 @@ def prune(
     else:
         if budget.kind is BudgetKind.DENSE:
             budget = Budget(BudgetKind.COMPRESSION, DEFAULT_COMPRESSION)
-        shape = load_shape(model) if model else EMBEDDED_DEFAULT
+        with asking(model):
+            shape = load_shape(model) if model else EMBEDDED_DEFAULT
         work = Work(shape, tokens, batch, weight_bits, groups, clock_mhz, given_block)
         document = plan_document(make_plan(loaded, work, budget), seed or 0)
 

@@ -40,22 +40,23 @@ def report(
 
         codesign report build/prune/design --vitis build/hls/work
     """
-    from codesign.boards import load_board
-    from codesign.codegen.hls import TOP, check_board
+    from codesign.codegen.hls import TOP
     from codesign.design.folder import read_design
-    from codesign.report.console import console
+    from codesign.design.hardware import board_of_design
+    from codesign.report.console import console, working
     from codesign.report.facts import read_facts
     from codesign.report.page import write_page
     from codesign.report.report_text import report_text
     from codesign.report.vitis import read_vitis
     from codesign.report.vitis_text import vitis_text
 
-    found = read_design(design)
-    loaded = load_board(board or found.document.board)
-    check_board(found.document.board, found.document.part, loaded)
-    reported = read_vitis(vitis, TOP) if vitis else None
-    facts = read_facts(found, loaded, vitis=reported, others=compare or ())
-    path = write_page(facts, output_dir or design / "report")
+    with working(f"reading and checking {design}"):
+        found = read_design(design)
+        loaded = board_of_design(found, board)
+        reported = read_vitis(vitis, TOP) if vitis else None
+        facts = read_facts(found, loaded, vitis=reported, others=compare or ())
+    with working("drawing the page"):
+        path = write_page(facts, output_dir or design / "report")
     if reported:
         for part in vitis_text(found.document, reported):
             console().print(part, highlight=False, soft_wrap=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign import __version__
-from codesign.boards import Board, DspType
+from codesign.boards import Board
 from codesign.codegen.banks import EXTERNAL, assign_banks
 from codesign.codegen.project import MANIFEST
 from codesign.codegen.rtl import Parameter, ParameterGroup, layer_jobs, parameter_groups
@@ -178,35 +178,6 @@ def hls_files(
     files |= vector_files(design)
     files[MANIFEST] = to_json(_manifest(design, interface, command, seed, files)).encode()
     return files
-
-
-_DSP_OF_FAMILY = {"xc7": DspType.DSP48E1, "xczu": DspType.DSP48E2, "xck": DspType.DSP48E2, "xcu": DspType.DSP48E2}
-"""DSPs by how a part's name begins."""
-
-
-def check_board(name: str, part: str, board: Board) -> None:
-    """Whether a board is the one that a design was made for.
-
-    Args:
-        name: The design's board.
-        part: Its part.
-        board: What is given.
-
-    Raises:
-        InputError: It is another board, has another part, or not the DSPs that this part has.
-    """
-    dsp_type = next((dsp for begin, dsp in _DSP_OF_FAMILY.items() if part.startswith(begin)), board.device.dsp_type)
-    if board.device.dsp_type is not dsp_type:
-        raise InputError(
-            f"the design is for {name}, whose {part} has other DSPs than {board.name}",
-            field="device.dsp_type",
-            value=board.device.dsp_type.value,
-            accepted=dsp_type.value,
-        )
-    if board.name != name:
-        raise InputError("the design is for another board", field="--board", value=board.name, accepted=name)
-    if board.part != part:
-        raise InputError("the design is for another part", field="part", value=board.part, accepted=part)
 
 
 def _wanted(target: str, values: Mapping[str, Any]) -> bool:

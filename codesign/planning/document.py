@@ -15,6 +15,7 @@ from codesign.hardware.predict import Design, LayerPlan, tightest
 from codesign.hardware.resources import RESOURCES, Resources, usable_resources
 from codesign.hardware.work import Budget, Granularity
 from codesign.models import EncoderShape
+from codesign.names import BoardName, Part, Title
 
 FORMAT = "codesign-plan-1"
 
@@ -61,9 +62,9 @@ class PlanDocument(_Strict):
     format: Literal["codesign-plan-1"]
     codesign: str
     seed: int
-    board: str
-    part: str
-    model: str
+    board: BoardName
+    part: Part
+    model: Title
     shape: EncoderShape
     tokens: int
     batch: int

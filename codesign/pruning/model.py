@@ -19,6 +19,7 @@ from codesign.errors import InputError
 from codesign.models import EMBEDDED_DEFAULT, EncoderShape, load_shape
 from codesign.models.embedded import embedded_model, embedded_tokenizer
 from codesign.pruning.encoder import check_finite
+from codesign.report.console import asking
 from codesign.tasks.task import Task
 
 
@@ -51,6 +52,11 @@ def load_classifier(model: str | Path, task: Task, tokens: int, seed: int) -> Cl
     Raises:
         InputError: It is not to be had, of an unknown family, too short for ``tokens``, or has a NaN or infinity.
     """
+    with asking(model):
+        return _load(model, task, tokens, seed)
+
+
+def _load(model: str | Path, task: Task, tokens: int, seed: int) -> Classifier:
     shape = load_shape(str(model))
     set_seed(seed)
     outputs = 1 if task.regression else len(task.labels)

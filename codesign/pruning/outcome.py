@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codesign import __version__
+from codesign.checksums import FILES, file_hash, sealed
 from codesign.errors import InputError
 from codesign.files import disk_reason, is_disk_error, to_json, to_yaml
 from codesign.hardware.predict import Design
@@ -188,7 +189,9 @@ def write_outcome(outcome: Outcome, output: Path, *, keep_work: bool = False) ->
         (temporary / "plan.yaml").write_text(header + to_yaml(plan), encoding="utf-8")
         pictures = {name: mask.cpu().numpy() for name, mask in outcome.masks.items()}
         (temporary / "blocks.png").write_bytes(block_map(pictures, f"{plan['model']} on {plan['board']}"))
-        (temporary / "metrics.json").write_text(to_json(outcome.document()), encoding="utf-8")
+        hashes = {path.name: file_hash(path) for path in sorted(temporary.iterdir())}
+        document = sealed({**outcome.document(), FILES: hashes})
+        (temporary / "metrics.json").write_text(to_json(document), encoding="utf-8")
         # metrics.json goes first and comes last: where it is, the rest belongs to it.
         (output / "metrics.json").unlink(missing_ok=True)
         for path in sorted(temporary.iterdir(), key=lambda p: p.name == "metrics.json"):

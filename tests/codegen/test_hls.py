@@ -20,9 +20,10 @@ import pytest
 
 from codesign.boards import DspType, board_names, load_board
 from codesign.codegen.banks import assign_banks
-from codesign.codegen.hls import Features, HlsDesign, Interface, check_board, hls_files
+from codesign.codegen.hls import Features, HlsDesign, Interface, hls_files
 from codesign.codegen.project import write_project
 from codesign.codegen.rtl import rtl_files
+from codesign.design.hardware import check_board
 from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory
 from codesign.packing.part import WholeResults
@@ -345,7 +346,9 @@ def test_the_pynq_driver_runs_the_kernel(
     # A kernel that hangs, and a channel that does.
     control[0] = 1
     hung = driver["Engine"]
-    with pytest.raises(TimeoutError, match=r"0x00 of codesign_engine_0 is 0x00000001 \(start 1, done 0, idle 0") as told:
+    with pytest.raises(
+        TimeoutError, match=r"0x00 of codesign_engine_0 is 0x00000001 \(start 1, done 0, idle 0"
+    ) as told:
         hung("x.bit", weights=tmp_path / "p" / "weights", timeout=0.01)
     control[0] = 2
     if interface is Interface.AXIS:
@@ -361,7 +364,7 @@ def test_the_pynq_driver_runs_the_kernel(
 
 
 def test_a_dma_that_is_too_small_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its length register as it comes holds 16,383 bytes: a design whose largest packet has more says what it needs."""
+    """Its length register as it comes holds 16,383 bytes: a design with a larger packet says what it needs."""
     array = replace(ARRAY, axi_ports=2, weight_port_bits=128, max_tokens=640)
     design = design_of_runs(load_board("zcu104"), [random_run(array, SHAPES, 10, 2)])
     files = hls_files(design, Interface.AXIS)
@@ -370,7 +373,8 @@ def test_a_dma_that_is_too_small_is_refused(tmp_path: Path, monkeypatch: pytest.
         activation_beats(design.accelerator, np.zeros((m.in_features, 640), np.int8)).size for m in design.packed
     )
     largest = max(
-        largest, *(result_beats(design.accelerator, np.zeros((m.out_features, 640), np.int8)).size for m in design.packed)
+        largest,
+        *(result_beats(design.accelerator, np.zeros((m.out_features, 640), np.int8)).size for m in design.packed),
     )
     assert largest == 5 * 214 * 3 * 8 == 25680
     assert "**15 bits**" in files["README.md"].decode()
@@ -648,7 +652,7 @@ def test_an_interpreter_that_make_cannot_be_told(monkeypatch: pytest.MonkeyPatch
     assert hls_files(everywhere())["local.mk"].decode().splitlines()[1] == "GENERATOR_PYTHON :="
 
 
-# What could end a comment or a string, or go on behind the end of a line, in C++, SystemVerilog, Tcl, make or Markdown.
+# What could end a comment or a string, or go on behind the end of a line, in C++, SystemVerilog, Tcl, make, Markdown.
 HOSTILE = 'x*/ #error "\\\n??/\nexec rm -rf / [exec x] $(shell x) `x` \u202e <script> {{ 7 }} é \\'
 
 
@@ -661,7 +665,9 @@ def test_names_do_nothing_in_generated_files(board: str) -> None:
     plain = replace(
         design,
         title="x",
-        images=replace(design.images, matrices=tuple(m.model_copy(update={"name": "x"}) for m in design.images.matrices)),
+        images=replace(
+            design.images, matrices=tuple(m.model_copy(update={"name": "x"}) for m in design.images.matrices)
+        ),
     )
     files, wanted = hls_files(hostile), hls_files(plain)
     assert set(files) == set(wanted)
@@ -790,9 +796,9 @@ def test_bad_input_is_one_line(codesign: Run, quantised: Callable[[str], Path], 
         ),
         (
             lambda folder: (folder / "design.yaml").write_text(
-                (folder / "design.yaml").read_text().replace("codesign-design-2", "codesign-design-0")
+                (folder / "design.yaml").read_text().replace("codesign-design-3", "codesign-design-0")
             ),
-            "a design of another format version (got 'codesign-design-0'); accepted: codesign-design-2",
+            "format version (got 'codesign-design-0'); accepted: codesign-design-3: run codesign quantize again",
         ),
     ):
         copy = tmp_path / "copy"

@@ -334,8 +334,8 @@ def design(runs: Path) -> Path:
             "model.safetensors: design.yaml names this file, it is not there",
         ),
         (
-            lambda f: swap(f / "design.yaml", "codesign-design-2", "codesign-design-4"),
-            "a design of another format version (got 'codesign-design-4'); accepted: codesign-design-2",
+            lambda f: swap(f / "design.yaml", "codesign-design-3", "codesign-design-4"),
+            "format version (got 'codesign-design-4'); accepted: codesign-design-3: run codesign quantize again",
         ),
         (
             lambda f: swap(f / "design.yaml", "nonzero_blocks: ", "nonzero_blocks: 1"),
