@@ -9,7 +9,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from codesign.checksums import FILES, check_files, check_sealed
+from codesign.checksums import CHECKSUM, FILES, check_files, check_sealed
 from codesign.design.folder import check_is_run
 from codesign.errors import InputError
 from codesign.files import check, read_json
@@ -69,8 +69,9 @@ def read_run(folder: Path, data_dir: Path | None = None) -> FinishedRun:
     if not isinstance(metrics, dict) or metrics.get("format") != FORMAT:
         found = metrics.get("format") if isinstance(metrics, dict) else None
         raise InputError("results of another format version", file=path, field="format", value=found, accepted=FORMAT)
-    if FILES in metrics:
+    if CHECKSUM in metrics:
         check_sealed(metrics, path, _AGAIN)
+    if FILES in metrics:
         check_files(folder, check(metrics[FILES], dict[FileName, str], path), path.name)
     plan = load_plan(folder)
     _check_plan(plan, metrics, folder)
