@@ -120,7 +120,7 @@ def test_ports_of_a_kernel_need_banks(tmp_path: Path) -> None:
             "",
             r"memories\.0\.banks: v\+\+ must be told .*accepted: a tag and a count",
         ),
-        ("  ports: 4", "  ports: 64", r"axi\.ports: 64 ports and 3 of the kernel's own .*accepted: 57 or fewer"),
+        ("  ports: 4", "  ports: 58", r"axi\.ports: 58 ports and 3 of the kernel's own .*accepted: 57 or fewer"),
     ):
         assert text.count(old) == 1
         path.write_text(text.replace(old, new))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from codesign.design.content import Constants, Design
 from codesign.design.document import DESIGN, IMAGES, PARTS, SENTENCES, WEIGHTS, DesignDocument, DesignLayer
 from codesign.errors import InputError
 from codesign.hardware.accelerator import block_grid
+from codesign.hardware.arrays import TABLE_WORDS
 from codesign.models import Matrix, load_shape
 from codesign.packing.blocks import check as check_packed
 from codesign.packing.images import MANIFEST, ImageSet, engine_of, make_images
@@ -42,13 +43,12 @@ def check_design(design: Design) -> None:
     document, path = design.document, design.folder / DESIGN
     _check_model(document, design.folder)
     _check_layers(document, document.shape.matrices(), path)
+    _check_constants(document, design.constants, design.folder / WEIGHTS)
     for layer in document.layers:
         _check_weights(design, layer)
     try:
         wanted = make_images(document.accelerator, [design.engine_matrix(layer) for layer in document.layers])
-    except KeyError as error:
-        raise InputError("a constant is missing", file=design.folder / WEIGHTS, field=str(error.args[0])) from None
-    except (ValueError, IndexError) as error:
+    except ValueError as error:
         raise InputError(f"does not fit {DESIGN}: {error}", file=design.folder / WEIGHTS) from None
     _check_images(wanted, design, design.folder / IMAGES / MANIFEST)
 
@@ -100,6 +100,46 @@ def _check_layers(document: DesignDocument, matrices: Sequence[Matrix], path: Pa
         )
     if len(noise.layer_noise_db) != document.shape.layers:
         raise _contradiction(path, "quantisation.layer_noise_db", len(noise.layer_noise_db), "one for each layer")
+
+
+def _sides(document: DesignDocument) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Every constant of the integer model by its key, with its sides; packed matrices apart."""
+    shape = document.shape
+    yield "scales.embedding", (shape.hidden,)
+    yield "scales.output", (shape.hidden,)
+    for layer in document.layers:
+        for name in ("bias", "multiplier", "shift"):
+            yield f"{layer.key}.{name}", (layer.out_features,)
+        if layer.activation:
+            yield f"{layer.key.rpartition('.')[0]}.activation.tables", (2, TABLE_WORDS // 2)
+            yield f"{layer.key.rpartition('.')[0]}.activation.which", (layer.out_features,)
+    for number in range(shape.layers):
+        for name in ("score_multiplier", "score_shift", "mean_numerator", "mean_shift"):
+            yield f"layers.{number}.attention.{name}", (shape.heads,)
+        for norm in ("attention_norm", "ffn_norm"):
+            for name in ("gain", "offset", "residual_gain", "added_gain"):
+                yield f"layers.{number}.{norm}.{name}", (shape.hidden,)
+            for name in ("epsilon", "shift", "sum_shift"):
+                yield f"layers.{number}.{norm}.{name}", (1,)
+
+
+def _check_constants(document: DesignDocument, constants: Constants, path: Path) -> None:
+    """Every constant there, with the sides that the shape gives, and no other."""
+    wanted = dict(_sides(document))
+    packed = {
+        f"{layer.key}.weight.{part}" for layer in document.layers for part in ("blocks", "columns", "row_blocks")
+    }
+    for key in sorted(wanted.keys() | packed):
+        if key not in constants:
+            raise InputError("a constant is missing", file=path, field=key)
+    for key, constant in constants.items():
+        if key not in wanted and key not in packed:
+            raise InputError(f"no constant of the model that {DESIGN} describes", file=path, field=key)
+        if key in wanted and constant.shape != wanted[key]:
+            raise InputError(
+                f"does not fit the shape in {DESIGN}", file=path, field=key,
+                value="×".join(map(str, constant.shape)), accepted="×".join(map(str, wanted[key])),
+            )  # fmt: skip
 
 
 def _check_weights(design: Design, layer: DesignLayer) -> None:

@@ -9,6 +9,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Callable
 from dataclasses import replace
@@ -343,6 +344,11 @@ def test_the_pynq_driver_runs_the_kernel(
         overlay.run(0, [np.zeros((20, 13), np.int8)])
     with pytest.raises(ValueError, match="have \\[20\\] input features"):
         overlay.run(0, [np.zeros((21, 3), np.int8)])
+    # A call has 1000 times the cycles that are predicted of it, at 200 MHz, and a second at least.
+    now = time.monotonic()
+    assert overlay._deadline(2_000_000) - now == pytest.approx(10, abs=1)
+    assert overlay._deadline(sum(driver["CYCLES"])) - now == pytest.approx(1, abs=0.5)
+    assert driver["CYCLES"] == [50, 38, 34]  # the trips of the testbench's table
     # A kernel that hangs, and a channel that does.
     control[0] = 1
     hung = driver["Engine"]
