@@ -10,6 +10,7 @@ import pytest
 
 from codesign.errors import InputError
 from codesign.report.vitis import Latency, Loop, read_vitis
+from codesign.report.vitis_text import vitis_text
 from tests.conftest import Outcome
 
 Run = Callable[..., Outcome]
@@ -191,15 +192,15 @@ def test_the_command(codesign: Run, quantised: Callable[[str], Path], work: Path
     assert "1 pipelined loops, 1 with an initiation interval of 1" in told.out
     report = work / "hls" / "syn" / "report" / "compute_process_csynth.xml"
     report.write_text(CORE.format(interval=2))
-    told = codesign("report", quantised("bert"), "--vitis", work)
-    assert "compute_process, VITIS_LOOP_96_1: an interval of 2; the model counts on 1" in told.out
+    lines_of = [part for part in vitis_text(document, read_vitis(work, "codesign_engine")) if isinstance(part, str)]
+    assert "[bold red]compute_process, VITIS_LOOP_96_1[/]: an interval of 2; the model counts on 1" in lines_of
     # What is not there is named, here and on the page, and does not count as good.
     report.write_text(CORE.format(interval="undef"))
     top = report.with_name("codesign_engine_csynth.xml")
     top.write_text(TOP.replace("90000", "N/A").replace("2.914", "~0").replace(">2<", ">undef<").replace("31000", "?"))
     told = codesign("report", quantised("bert"), "--vitis", work, "-o", work / "page")
     assert told.code == 0, told.err
-    lines = {line.split("  ")[0]: line for line in told.out.splitlines()}
+    lines = {line.split("  ")[0]: line.rstrip() for line in told.out.splitlines()}
     assert lines["FF"].split()[2:] == ["not", "given"]
     assert lines["clock period, ns"].endswith("not given")
     assert lines["cycles, all matrices (csynth)"].endswith("not given")
