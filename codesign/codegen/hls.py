@@ -254,7 +254,8 @@ def _values(design: HlsDesign, interface: Interface) -> dict[str, Any]:
     }
     found = list(_arguments(interface, p, depths))
     transfer = _largest_transfer(p, jobs, depths["weight_depth"])
-    if interface is Interface.AXIS and transfer.bit_length() > DMA_MOST_BITS:
+    dma = interface is Interface.AXIS and board.vitis.flow_target == "vivado"
+    if dma and transfer.bit_length() > DMA_MOST_BITS:
         raise InputError(
             "a matrix has more bytes than AXI DMA transfers at once", field="--interface", value=interface.value,
             accepted=f"m_axi, or {(1 << DMA_MOST_BITS) - 1:,} bytes, not {transfer:,}",

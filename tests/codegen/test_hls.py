@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from codesign.boards import DspType, board_names, load_board
+from codesign.codegen import hls
 from codesign.codegen.banks import assign_banks
 from codesign.codegen.hls import Features, HlsDesign, Interface, hls_files
 from codesign.codegen.project import write_project
@@ -406,6 +407,16 @@ def test_a_dma_that_is_too_small_is_refused(tmp_path: Path, monkeypatch: pytest.
     for size in (32767, 32768):
         with pytest.raises(FileNotFoundError):  # further than the check: there are no weights here
             engine(str(size), weights=tmp_path)
+
+
+def test_more_than_a_dma_can_transfer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hls, "DMA_MOST_BITS", 8)
+    with pytest.raises(
+        InputError, match=r"--interface: a matrix has more bytes .*accepted: m_axi, or 255 bytes, not 480"
+    ):
+        hls_files(everywhere(), Interface.AXIS)
+    hls_files(everywhere())
+    hls_files(everywhere("u50"), Interface.AXIS)  # no DMA there
 
 
 XRT = """#pragma once
