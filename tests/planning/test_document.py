@@ -88,5 +88,17 @@ def test_names_in_a_plan_are_names(plan: Plan, tmp_path: Path) -> None:
         (tmp_path / "plan.yaml").write_text(to_yaml(content | {field: value}))
         with pytest.raises(InputError, match=rf"plan\.yaml: {field}: not a "):
             load_plan(tmp_path)
+    # Its matrices are those of its shape, by name and side.
+    for number, field, value in ((0, "name", 'q";'), (4, "out_features", 7), (4, "activation", False)):
+        layers = [dict(layer) for layer in content["layers"]]
+        layers[number][field] = value
+        (tmp_path / "plan.yaml").write_text(to_yaml(content | {"layers": layers}))
+        with pytest.raises(InputError, match=rf"layers\.{number}\.{field}: not the matrix of the shape"):
+            load_plan(tmp_path)
+    (tmp_path / "plan.yaml").write_text(to_yaml(content | {"layers": content["layers"][1:]}))
+    with pytest.raises(
+        InputError, match=r"layers: not the matrices of the shape \(got '11 matrices'\); accepted: 12"
+    ):
+        load_plan(tmp_path)
     (tmp_path / "plan.yaml").write_text(to_yaml(content))
     assert load_plan(tmp_path) == plan_document(plan)
