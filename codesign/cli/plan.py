@@ -54,7 +54,7 @@ def plan(
     from codesign.models import EMBEDDED_DEFAULT, load_shape, parse_shape
     from codesign.outputs import PLAN, claim
     from codesign.planning import write_plan
-    from codesign.report.console import console
+    from codesign.report.console import asking, console
     from codesign.report.plan_text import plan_text
 
     if model is not None and shape is not None:
@@ -62,7 +62,11 @@ def plan(
     budget = options.budget_of(latency_ms, compression, fit)
     groups, given_block = options.granularity_of(granularity), options.block_of(block)
     loaded = load_board(board)
-    encoder = load_shape(model, tokens) if model else parse_shape(shape) if shape else EMBEDDED_DEFAULT
+    if model:
+        with asking(model):
+            encoder = load_shape(model, tokens)
+    else:
+        encoder = parse_shape(shape) if shape else EMBEDDED_DEFAULT
     if encoder is EMBEDDED_DEFAULT:
         console().print(
             "[dim]No model given: planning for the small BERT that codesign makes itself"

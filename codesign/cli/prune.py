@@ -223,7 +223,7 @@ def prune(
     from codesign.models import EMBEDDED_DEFAULT, load_shape
     from codesign.outputs import RUN, check_output
     from codesign.planning import load_plan, plan_document
-    from codesign.report.console import console
+    from codesign.report.console import asking, console
     from codesign.tasks.task import find_task
 
     read = tuple(options.given_paths(plan, board))
@@ -239,7 +239,8 @@ def prune(
     else:
         if budget.kind is BudgetKind.DENSE:
             budget = Budget(BudgetKind.COMPRESSION, DEFAULT_COMPRESSION)
-        shape = load_shape(model, tokens) if model else EMBEDDED_DEFAULT
+        with asking(model):
+            shape = load_shape(model, tokens) if model else EMBEDDED_DEFAULT
         work = Work(shape, tokens, batch, weight_bits, groups, clock_mhz, given_block)
         document = plan_document(make_plan(loaded, work, budget), seed or 0)
 

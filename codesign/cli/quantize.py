@@ -53,21 +53,19 @@ def quantize(
         codesign quantize build/prune --ranges max -o build/design-max
     """
     # Nothing heavy before what was given has been looked at.
-    from codesign.boards import load_board
+    from codesign.boards import board_of
+    from codesign.design.folder import check_is_run
     from codesign.outputs import DESIGN, check_output
     from codesign.planning import load_plan
     from codesign.report.console import console
     from codesign.report.quantise_text import quantise_text
 
-    if not run.is_dir():
-        raise InputError(
-            "no such folder", file=run, accepted="the folder of a finished run, as codesign prune writes it"
-        )
+    check_is_run(run)
     output = output_dir or run / "design"
     inputs = options.given_paths(run, data_dir, board)
     check_output(output, DESIGN, inputs=inputs, overwrite=overwrite)
     plan = load_plan(run)
-    loaded = load_board(board or plan.board)
+    loaded = board_of(plan.board, board, run / "plan.yaml")
     if loaded.name != plan.board:
         raise InputError("the plan is for another board", field="--board", value=loaded.name, accepted=plan.board)
 

@@ -35,30 +35,26 @@ def simulate(
 
         codesign simulate build/prune/design
     """
-    from codesign.boards import load_board
-    from codesign.codegen.hls import check_board
     from codesign.design.folder import read_design
+    from codesign.design.hardware import board_of_design
     from codesign.outputs import check_folder, check_guest
-    from codesign.report.console import console
+    from codesign.report.console import console, working
 
-    found = read_design(design)
-    loaded = load_board(board or found.document.board)
-    check_board(found.document.board, found.document.part, loaded)
+    with working(f"reading and checking {design}"):
+        found = read_design(design)
+        loaded = board_of_design(found, board)
 
-    from codesign.simulation.outcome import RESULT, write_outcome
+        from codesign.simulation.outcome import RESULT, write_outcome
 
     check_guest(output_dir or design, RESULT)
     check_folder(work_dir)
+    with working(f"{found.document.model} on {found.document.board}: what its sentences give in the integer model"):
+        from codesign.report.simulate_text import simulate_text
+        from codesign.simulation.design import simulate_design
+        from codesign.simulation.trace import trace
 
-    from codesign.report.simulate_text import simulate_text
-    from codesign.simulation.design import simulate_design
-    from codesign.simulation.trace import trace
-
-    def say(text: str) -> None:
-        console().print(text, highlight=False, soft_wrap=True)
-
-    say(f"{found.document.model} on {found.document.board}: what its sentences give in the integer model")
-    outcome = simulate_design(found, loaded, trace(found), work_dir, latency=memory_latency, waves=waves, say=say)
+        traced = trace(found)
+    outcome = simulate_design(found, loaded, traced, work_dir, latency=memory_latency, waves=waves, stage=working)
     path = write_outcome(outcome, found, output_dir)
     for part in simulate_text(outcome, path):
         console().print(part, highlight=False, soft_wrap=True)

@@ -21,6 +21,7 @@ from codesign.hardware.images import STREAMED_INDEX_BITS, beat_bits
 from codesign.hardware.images import index_bits as bits_of_index
 from codesign.hardware.memories import URAM_TILE, ceil_div
 from codesign.hardware.timeline import CONSTANT_BUFFERS, READ_BEATS, Streams, streams
+from codesign.names import harmless
 from codesign.numerics import ACTIVATION_BITS, CHANNEL_BITS, sum_bits
 from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text, streamed_entries
 from codesign.packing.words import CHANNEL_FIELDS, Words
@@ -104,7 +105,7 @@ def package(
     return render(
         f"{RTL}/{PACKAGE}.j2",
         version=__version__,
-        title=title,
+        title=harmless(title),
         parameters=groups,
         p={item.name: item.value for group in groups for item in group.items},
         jobs=list(layer_jobs(accelerator, images)),
@@ -167,7 +168,7 @@ def wrapper(accelerator: Accelerator, dsp_type: DspType, images: ImageSet, title
     return render(
         f"{RTL}/{TOP}.j2",
         version=__version__,
-        title=title,
+        title=harmless(title),
         p=p,
         ports=ports,
         names=[f"m_axi_{number}" for number in ports],
@@ -192,7 +193,7 @@ def layer_jobs(accelerator: Accelerator, images: ImageSet) -> Iterator[dict[str,
         tables = matrix.parts.get(Part.TABLES)
         streamed = is_streamed(images, matrix)
         yield {
-            "name": matrix.name,
+            "name": harmless(matrix.name),
             "out_features": matrix.out_features,
             "in_features": matrix.in_features,
             "nonzero_blocks": matrix.nonzero_blocks,

@@ -10,6 +10,7 @@ from typing import Any
 from codesign.errors import InputError
 from codesign.files import read_json
 from codesign.models.family import family_of
+from codesign.names import ACCEPTED, Title, harmless
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Matrix:
 class EncoderShape:
     """Sizes of an encoder; ``family`` decides the names of its matrices."""
 
-    name: str
+    name: Title
     family: str
     hidden: int
     layers: int
@@ -93,6 +94,10 @@ def parse_shape(text: str) -> EncoderShape:
     family = given.pop("family", "bert")
     family_of(family, "--shape")
     name = given.pop("name", None)
+    if name is not None and name != harmless(name):
+        raise InputError(
+            "not a name that can stand in generated files", field="--shape", value=f"name={name}", accepted=ACCEPTED
+        )
     sizes: dict[str, Any] = dict(given)
     shape_name = name or "h{hidden}-l{layers}-f{ffn}".format_map({key: sizes.get(key, "?") for key in _SIZES})
     return _shape(shape_name, family, sizes, {size: size for size in _SIZES}, "--shape")
@@ -192,4 +197,5 @@ def _shape(name: str, family: str, content: dict[str, Any], fields: dict[str, st
             value=sizes["heads"],
             accepted="a divisor of the hidden size",
         )
-    return EncoderShape(name, family, **sizes)
+    # A folder may be called anything: its name stands in comments of generated sources.
+    return EncoderShape(harmless(name), family, **sizes)

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from codesign import __version__
+from codesign.errors import InputError
 from codesign.files import read_yaml
 from codesign.hardware.accelerator import Accelerator
 from codesign.hardware.plan import Plan
@@ -15,6 +16,7 @@ from codesign.hardware.predict import Design, LayerPlan, tightest
 from codesign.hardware.resources import RESOURCES, Resources, usable_resources
 from codesign.hardware.work import Budget, Granularity
 from codesign.models import EncoderShape
+from codesign.names import BoardName, Part, Title
 
 FORMAT = "codesign-plan-1"
 
@@ -61,9 +63,9 @@ class PlanDocument(_Strict):
     format: Literal["codesign-plan-1"]
     codesign: str
     seed: int
-    board: str
-    part: str
-    model: str
+    board: BoardName
+    part: Part
+    model: Title
     shape: EncoderShape
     tokens: int
     batch: int
@@ -139,6 +141,21 @@ def load_plan(path: Path) -> PlanDocument:
     """Read a plan back, from plan.yaml or the folder that it is in.
 
     Raises:
-        InputError: The file is missing, damaged, or of another format version.
+        InputError: The file is missing, damaged, of another format version, or has other matrices than its shape.
     """
-    return read_yaml(path / "plan.yaml" if path.is_dir() else path, PlanDocument)
+    path = path / "plan.yaml" if path.is_dir() else path
+    plan = read_yaml(path, PlanDocument)
+    matrices = plan.shape.matrices()
+    if len(plan.layers) != len(matrices):
+        raise InputError(
+            "not the matrices of the shape", file=path, field="layers", value=f"{len(plan.layers)} matrices",
+            accepted=str(len(matrices)),
+        )  # fmt: skip
+    for number, (layer, matrix) in enumerate(zip(plan.layers, matrices, strict=True)):
+        for field, value in vars(matrix).items():
+            if getattr(layer, field) != value:
+                raise InputError(
+                    "not the matrix of the shape", file=path, field=f"layers.{number}.{field}",
+                    value=getattr(layer, field), accepted=str(value),
+                )  # fmt: skip
+    return plan

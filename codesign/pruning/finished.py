@@ -9,8 +9,11 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from codesign.checksums import CHECKSUM, FILES, check_files, check_sealed
+from codesign.design.folder import check_is_run
 from codesign.errors import InputError
-from codesign.files import read_json
+from codesign.files import check, read_json
+from codesign.names import FileName
 from codesign.planning import PlanDocument, load_plan
 from codesign.pruning.encoder import encoder_matrices
 from codesign.pruning.groups import group_norms
@@ -21,6 +24,8 @@ from codesign.pruning.understood import check_understood
 from codesign.tasks.agreement import AGREEMENT, EMBEDDED_SOURCE, agreement_data
 from codesign.tasks.data import HUB, TaskData, load_data
 from codesign.tasks.task import find_task
+
+_AGAIN = "the file as codesign prune wrote it"
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ def read_run(folder: Path, data_dir: Path | None = None) -> FinishedRun:
         InputError: The folder is no finished run, a file of it is missing, damaged or does not fit the others, or the
             data is not to be had.
     """
+    check_is_run(folder)
     path = folder / "metrics.json"
     if not path.is_file():
         raise InputError(
@@ -64,7 +70,12 @@ def read_run(folder: Path, data_dir: Path | None = None) -> FinishedRun:
     if not isinstance(metrics, dict) or metrics.get("format") != FORMAT:
         found = metrics.get("format") if isinstance(metrics, dict) else None
         raise InputError("results of another format version", file=path, field="format", value=found, accepted=FORMAT)
+    if CHECKSUM in metrics:
+        check_sealed(metrics, path, _AGAIN)
+    if FILES in metrics:
+        check_files(folder, check(metrics[FILES], dict[FileName, str], path), path.name)
     plan = load_plan(folder)
+    _check_plan(plan, metrics, folder)
     name, source = str(metrics.get("task")), str(metrics.get("data"))
     if name == AGREEMENT.name and source == EMBEDDED_SOURCE:
         data = agreement_data(int(metrics["seed"]))
@@ -72,6 +83,13 @@ def read_run(folder: Path, data_dir: Path | None = None) -> FinishedRun:
         local = data_dir or (None if source == HUB else Path(source))
         data = load_data(find_task(name), local)
     start = load_classifier(folder, data.task, plan.tokens, int(metrics["seed"]))
+    for field in ("family", "hidden", "layers", "ffn", "heads"):
+        planned, found = getattr(plan.shape, field), getattr(start.shape, field)
+        if planned != found:
+            raise InputError(
+                "the plan is of another model", file=folder / "plan.yaml", field=f"shape.{field}", value=planned,
+                accepted=f"{found}, as the model has",
+            )  # fmt: skip
     if not start.fine_tuned:
         reason = f": {start.notes[0]}" if start.notes else ""
         raise InputError(f"the model has no classification head of the task{reason}", file=folder, value=name)
@@ -84,6 +102,25 @@ def read_run(folder: Path, data_dir: Path | None = None) -> FinishedRun:
         )
     check_understood(start, data, plan.tokens)
     return FinishedRun(folder, metrics, plan, _masks(folder / MASKS, plan, start), start, data)
+
+
+def _check_plan(plan: PlanDocument, metrics: dict[str, Any], folder: Path) -> None:
+    """Whether a plan is the one that the run's results are of: all that older runs, without hashes, can tell."""
+    predicted = metrics.get("predicted")
+    if not isinstance(predicted, dict):
+        return
+    array = predicted.get("array")
+    wanted = {"board": predicted.get("board"), "tokens": predicted.get("tokens"), "batch": predicted.get("batch")}
+    found: dict[str, object] = {name: getattr(plan, name) for name in wanted}
+    if isinstance(array, dict):
+        wanted |= {f"accelerator.{name}": value for name, value in array.items()}
+        found |= {f"accelerator.{name}": getattr(plan.accelerator, name, None) for name in array}
+    for field, value in wanted.items():
+        if value is not None and found[field] != value:
+            raise InputError(
+                "not the plan that the model was pruned under", file=folder / "plan.yaml", field=field,
+                value=found[field], accepted=f"{value}, as metrics.json has",
+            )  # fmt: skip
 
 
 def _masks(path: Path, plan: PlanDocument, start: Classifier) -> Masks:

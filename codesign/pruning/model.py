@@ -17,6 +17,7 @@ from codesign.models.shape import read_config
 from codesign.pruning.encoder import check_finite
 from codesign.pruning.head import settle_head
 from codesign.pruning.tokenizer import check_tokenizer, load_tokenizer
+from codesign.report.console import asking
 from codesign.tasks.task import Task
 
 
@@ -54,6 +55,11 @@ def load_classifier(model: str | Path, task: Task, tokens: int, seed: int) -> Cl
         InputError: It is not to be had, of an unknown family, no plain encoder, weights are missing or too
             many, one is NaN or infinite, its tokenizer does not fit, or cannot take ``tokens``.
     """
+    with asking(model):
+        return _load(model, task, tokens, seed)
+
+
+def _load(model: str | Path, task: Task, tokens: int, seed: int) -> Classifier:
     shape = load_shape(str(model))
     config, _ = read_config(str(model))
     family = family_of(shape.family, shape.name)

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codesign import __version__
+from codesign.checksums import FILES, file_hash, sealed
 from codesign.files import to_json, to_yaml
 from codesign.hardware.predict import Design
 from codesign.outputs import Output
@@ -186,7 +187,9 @@ def write_outcome(outcome: Outcome, output: Output, *, keep_work: bool = False) 
         (folder / "plan.yaml").write_text(header + to_yaml(plan), encoding="utf-8")
         pictures = {name: mask.cpu().numpy() for name, mask in outcome.masks.items()}
         (folder / "blocks.png").write_bytes(block_map(pictures, f"{plan['model']} on {plan['board']}"))
-        (folder / "metrics.json").write_text(to_json(outcome.document()), encoding="utf-8")
+        hashes = {path.name: file_hash(path) for path in sorted(folder.iterdir())}
+        document = sealed({**outcome.document(), FILES: hashes})
+        (folder / "metrics.json").write_text(to_json(document), encoding="utf-8")
 
     output.write(fill, keep_scratch=keep_work)
     (output.scratch / RECORD).unlink(missing_ok=True)

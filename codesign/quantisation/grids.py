@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 
+from codesign.design.document import PARTS
 from codesign.errors import InputError
 from codesign.models import EncoderShape
 from codesign.models.family import ACTIVATIONS, family_of
@@ -28,7 +29,7 @@ from codesign.quantisation.ranges import (
 )
 
 LARGEST = largest_value(8)
-MATRICES = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
+MATRICES = PARTS
 """The matrices of a layer in the order of use, as in ``EncoderShape.matrices``."""
 
 

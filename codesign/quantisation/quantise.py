@@ -18,6 +18,8 @@ from transformers.utils import logging as transformers_logging
 
 from codesign import __version__
 from codesign.boards import Board
+from codesign.checksums import CHECKSUM, FILES, content_hash, file_hash, sealed
+from codesign.design.content import Design, pack_constants
 from codesign.design.document import (
     DESIGN,
     FORMAT,
@@ -29,7 +31,6 @@ from codesign.design.document import (
     DesignPrediction,
     Quantisation,
 )
-from codesign.design.folder import Design, file_hash, pack_constants
 from codesign.errors import InputError
 from codesign.files import disk_reason, is_disk_error, to_json, to_yaml
 from codesign.hardware.plan import make_plan
@@ -38,7 +39,7 @@ from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.outputs import DESIGN as DESIGN_OUTPUT
 from codesign.outputs import Output, amend, claim
 from codesign.packing.blocks import pack
-from codesign.packing.images import Manifest, make_images, write_images
+from codesign.packing.images import MANIFEST, Manifest, make_images, write_images
 from codesign.planning import PlanDocument, plan_document
 from codesign.pruning.budget import Hardware
 from codesign.pruning.finished import FinishedRun, read_run
@@ -166,6 +167,8 @@ def _quantise(request: Request, output: Output) -> Outcome:
     disable_progress_bars()
     choices = request.choices
     run = read_run(request.run, request.data_dir)
+    if FILES not in run.metrics:
+        _say("an older version wrote this run, without hashes: whether its files have been changed is not known")
     bits = choices.weight_bits or run.plan.accelerator.weight_bits
     hardware = Hardware(_plan(run, request.board, bits), request.board)
     datasets = {n: tokenised(part, run.start.tokenizer, run.plan.tokens) for n, part in run.data.splits.items()}
@@ -245,7 +248,8 @@ def _quantise(request: Request, output: Output) -> Outcome:
     output.write(fill)
     # The run's own results have the integer score of its own design, and not of other designs made to compare.
     if request.output.resolve() == (request.run / "design").resolve():
-        amend(request.run, "metrics.json", to_json(metrics).encode())
+        hashes = {FILES: run.metrics[FILES]} if FILES in run.metrics else {}
+        amend(request.run, "metrics.json", to_json(sealed({**metrics, **hashes})).encode())
     split = run.data.task.evaluation[0]
     return Outcome(
         *result[0],
@@ -295,7 +299,8 @@ def _metrics(
 ) -> dict[str, Any]:
     """The run's metrics.json with the integer model's scores."""
     task = run.data.task
-    metrics = dict(run.metrics)
+    # Without the hashes, which are of the run's own files.
+    metrics = {name: value for name, value in run.metrics.items() if name not in (FILES, CHECKSUM)}
     metrics["integer"] = scores[task.evaluation[0]][task.metrics[0].value]
     metrics["all_metrics"] = {**metrics["all_metrics"], "integer": scores}
     metrics["integer_against_float"] = {split: asdict(found) for split, found in agreed.items()}
@@ -357,12 +362,18 @@ def _write(
             layer_noise_db=noise,
             matrix_noise_db={name: round(value, 1) for name, value in quantised.noise.items()},
         ),
-        files={path.name: file_hash(path) for path in sorted(folder.iterdir())},
+        files={},
+        checksum="",
     )
     design = Design(folder, document, tensors)
+    files = sorted(path for path in folder.iterdir() if path.is_file())
     manifest = write_images(
         make_images(plan.accelerator, [design.engine_matrix(layer) for layer in layers]), folder / IMAGES
     )
+    files.append(folder / IMAGES / MANIFEST)  # which has the hashes of the images
+    hashes = {path.relative_to(folder).as_posix(): file_hash(path) for path in files}
+    document = document.model_copy(update={"files": hashes})
+    document = document.model_copy(update={CHECKSUM: content_hash(document.model_dump(mode="json"))})
     header = "# A design: what the hardware of a pruned, quantised model is. Written by `codesign quantize`.\n"
     (folder / DESIGN).write_text(header + to_yaml(document.model_dump(mode="json")), encoding="utf-8")
     return document, manifest

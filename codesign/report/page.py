@@ -16,6 +16,7 @@ from codesign.hardware.resources import RESOURCES, usable_resources
 from codesign.outputs import Output
 from codesign.report.charts import LABELS, Chart, charts
 from codesign.report.facts import METRICS, Facts
+from codesign.report.vitis_text import given
 from codesign.simulation.outcome import RESULT
 
 PAGE = "report.html"
@@ -157,7 +158,7 @@ def _summary(facts: Facts) -> str:
 def _verdict(facts: Facts) -> Verdict:
     found = facts.simulated
     if found is None:
-        return Verdict("soft", f"Not simulated yet: make -C sim DESIGN={facts.design.folder}")
+        return Verdict("soft", f"Not simulated yet: {facts.simulate_command}")
     outputs = sum(layer.outputs for layer in found.layers)
     if found.right:
         return Verdict(
@@ -305,8 +306,9 @@ def _resources(facts: Facts) -> Grid:
         most, ours = getattr(limit, name), getattr(model, name)
         row = [Cell(LABELS[name]), Cell(f"{ours:,}", ours > most), Cell(f"{most:,}"), Cell(_part(ours, most))]
         if facts.vitis:
-            theirs = getattr(facts.vitis.resources, name)
-            row += [Cell(f"{theirs:,}", theirs > most), Cell(_part(theirs, most))]
+            theirs = facts.vitis.resources[name]
+            row.append(Cell(given(theirs), theirs is not None and theirs > most))
+            row.append(Cell("" if theirs is None else _part(theirs, most)))
         rows.append(row)
     return Grid(heads, rows)
 
@@ -332,6 +334,8 @@ def _loops_text(facts: Facts) -> str:
     text += f" {len(slow)} of them with an initiation interval above 1."
     if report.estimated_ns is not None:
         text += f" Clock period {report.estimated_ns:.2f} ns estimated, {period:.2f} ns wanted."
+    if report.missing:
+        text += f" Not given by Vitis: {', '.join(report.missing)}."
     return text
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from codesign.simulation.outcome import DesignOutcome
@@ -58,7 +59,7 @@ def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType
         )
         if not outcome.kernel_right:
             yield f"[bold red]the HLS kernel[/]: {total.hls_mismatches:,} outputs differ, or its trips do"
-    yield f"wrote {path}"
+    yield f"wrote {escape(str(path))}"
 
 
 def _count(value: int, *, right: bool) -> str:

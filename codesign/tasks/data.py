@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from codesign.errors import InputError
+from codesign.report.console import working
 from codesign.tasks.files import Split, read_folder
 from codesign.tasks.task import OWN, Task
 
@@ -50,7 +51,8 @@ def _from_hub(task: Task) -> dict[str, Split]:
     from datasets import load_dataset
 
     try:
-        found = load_dataset(HUB, task.name)
+        with working(f"asking the hub for {HUB}, {task.name}"):
+            found = load_dataset(HUB, task.name)
     except Exception as error:  # the hub library raises many kinds; all mean "not to be had"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -193,3 +194,26 @@ def test_the_longest_sentence_of_a_config(tmp_path: Path, family: str, config: d
     assert load_shape(str(folder), most).hidden == 32
     with pytest.raises(InputError, match=rf"--tokens: the model takes at most {most} tokens \(got {most + 1}\)"):
         load_shape(str(folder), most + 1)
+
+
+@pytest.mark.parametrize("name", ['a"b', "a*/b", "a\\", "a\nb", "$(x)", "[x]", "a<b>", "a?b", "\u202ea", " a"])
+def test_names_stand_in_generated_files(tmp_path: Path, name: str) -> None:
+    """One that is typed is refused; a folder may be called anything, and its name is made harmless."""
+    text = f"hidden=64,layers=1,ffn=128,heads=2,name={name}"
+    if name != name.strip():
+        assert parse_shape(text).name == name.strip()
+    else:
+        with pytest.raises(InputError, match="--shape: not a name that can stand in generated files"):
+            parse_shape(text)
+    folder = tmp_path / name.replace("/", "")
+    folder.mkdir()
+    sizes = {"hidden_size": 64, "num_hidden_layers": 1, "intermediate_size": 128, "num_attention_heads": 2}
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", **sizes}))
+    found = load_shape(str(folder)).name
+    assert re.fullmatch(r"[\w ()._-]+", found)
+    assert "b" in found or "a" in found or "x" in found
+
+
+def test_ordinary_names_are_kept() -> None:
+    for name in ("BERT-base", "my model (v2)", "org/model_1.0", "Größe"):
+        assert parse_shape(f"hidden=64,layers=1,ffn=128,heads=2,name={name}").name == name

@@ -8,6 +8,7 @@ import yaml
 
 from codesign.boards import load_board
 from codesign.errors import InputError
+from codesign.files import to_yaml
 from codesign.hardware.plan import Plan, make_plan
 from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.models import EMBEDDED_DEFAULT
@@ -84,3 +85,26 @@ def test_a_damaged_plan_is_refused(plan: Plan, tmp_path: Path, old: str, new: st
 def test_a_missing_plan_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"plan\.yaml: no such file"):
         load_plan(tmp_path)
+
+
+def test_names_in_a_plan_are_names(plan: Plan, tmp_path: Path) -> None:
+    """They end up in Tcl, make and comments of C++."""
+    content = plan_document(plan).model_dump(mode="json")
+    for field, value in (("part", 'x"; exec rm; "'), ("board", "a/b"), ("model", "a*/"), ("model", "a\nb")):
+        (tmp_path / "plan.yaml").write_text(to_yaml(content | {field: value}))
+        with pytest.raises(InputError, match=rf"plan\.yaml: {field}: not a "):
+            load_plan(tmp_path)
+    # Its matrices are those of its shape, by name and side.
+    for number, field, value in ((0, "name", 'q";'), (4, "out_features", 7), (4, "activation", False)):
+        layers = [dict(layer) for layer in content["layers"]]
+        layers[number][field] = value
+        (tmp_path / "plan.yaml").write_text(to_yaml(content | {"layers": layers}))
+        with pytest.raises(InputError, match=rf"layers\.{number}\.{field}: not the matrix of the shape"):
+            load_plan(tmp_path)
+    (tmp_path / "plan.yaml").write_text(to_yaml(content | {"layers": content["layers"][1:]}))
+    with pytest.raises(
+        InputError, match=r"layers: not the matrices of the shape \(got '11 matrices'\); accepted: 12"
+    ):
+        load_plan(tmp_path)
+    (tmp_path / "plan.yaml").write_text(to_yaml(content))
+    assert load_plan(tmp_path) == plan_document(plan)
