@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 from codesign.cli.options import DesignBoard
+from codesign.cli.stopping import stoppable
 from codesign.errors import InputError
+from codesign.seeds import check_seed
 
 
 def gen_hls(
@@ -20,7 +22,9 @@ def gen_hls(
     interface: Annotated[str, typer.Option(help="Of activations and results: m_axi or axis.")] = "m_axi",
     board: DesignBoard = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a project that gen-hls wrote there.")] = False,
-    seed: Annotated[int, typer.Option(help="Noted in the manifest; generating draws no random numbers.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Noted in the manifest; generating draws no random numbers.", callback=check_seed)
+    ] = 0,
 ) -> None:
     """Write a Vitis HLS project of a design: kernel, weights, testbench with real sentences, drivers.
 
@@ -58,10 +62,11 @@ def gen_hls(
     from codesign.simulation.trace import trace
 
     say(f"{found.document.model} on {loaded.name}: what its sentences give in the integer model")
-    given = design_of(found, loaded, trace(found))
-    command = ["codesign", "gen-hls", str(folder), "--interface", interface]
-    files = hls_files(given, Interface(interface), command, seed)
-    write_project(output_dir, files, force=force)
+    with stoppable(lambda: f"before {output_dir} was whole; the same command writes it"):
+        given = design_of(found, loaded, trace(found))
+        command = ["codesign", "gen-hls", str(folder), "--interface", interface]
+        files = hls_files(given, Interface(interface), command, seed)
+        write_project(output_dir, files, force=force)
     size = sum(map(len, files.values())) / 2**20
     say(f"wrote {output_dir}: {len(files)} files, {size:.1f} MiB. Next: make -C {output_dir} csim")
 

@@ -50,7 +50,22 @@ BlockShape = Annotated[
 ClockMhz = Annotated[
     float | None, typer.Option(help="Clock of the array; default: the board's.", rich_help_panel=_PLAN)
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="What the files call these columns: sentence=text,label=gold or"
+        " sentence1=premise,sentence2=hypothesis,label=gold.",
+        rich_help_panel="Model and data",
+        show_default=False,
+    ),
+]
 OutputDir = Annotated[Path, typer.Option("--output-dir", "-o", help="Folder to write to.")]
+
+
+def given_in(context: typer.Context, name: str) -> bool:
+    """Whether an option was given, rather than left at its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def budget_of(latency_ms: float | None, compression: float | None, fit: str | None) -> Budget:
@@ -77,6 +92,17 @@ def budget_of(latency_ms: float | None, compression: float | None, fit: str | No
             raise InputError("not accepted", field="--fit", value=fit, accepted="on-chip")
         return Budget(BudgetKind.ON_CHIP)
     return Budget()
+
+
+def columns_of(text: str | None) -> dict[str, str] | None:
+    """Columns by our names, where others were given.
+
+    Raises:
+        InputError: They are not of the form that ``--columns`` takes.
+    """
+    from codesign.tasks.files import parse_columns
+
+    return None if text is None else parse_columns(text)
 
 
 def granularity_of(name: str) -> Granularity:

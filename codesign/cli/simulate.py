@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from codesign.cli.options import DesignBoard
+from codesign.cli.stopping import stoppable
 
 
 def simulate(
@@ -49,7 +50,9 @@ def simulate(
         console().print(text, highlight=False, soft_wrap=True)
 
     say(f"{found.document.model} on {found.document.board}: what its sentences give in the integer model")
-    outcome = simulate_design(found, loaded, trace(found), work_dir, latency=memory_latency, waves=waves, say=say)
+    stopped = f"while simulating; no results were written, the same command begins anew (built so far: {work_dir})"
+    with stoppable(lambda: stopped):
+        outcome = simulate_design(found, loaded, trace(found), work_dir, latency=memory_latency, waves=waves, say=say)
     path = write_outcome(outcome, found)
     for part in simulate_text(outcome, path):
         console().print(part, highlight=False, soft_wrap=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from codesign.errors import InputError
 from codesign.files import read_json
 from codesign.planning import PlanDocument, load_plan
 from codesign.pruning.encoder import encoder_matrices
+from codesign.pruning.fingerprint import folder_sha256
 from codesign.pruning.groups import group_norms
 from codesign.pruning.model import Classifier, load_classifier
 from codesign.pruning.outcome import FORMAT, MASKS
+from codesign.pruning.record import first_change
 from codesign.pruning.selection import Masks
 from codesign.tasks.agreement import AGREEMENT, EMBEDDED_SOURCE, agreement_data
 from codesign.tasks.data import HUB, TaskData, load_data
@@ -43,16 +46,17 @@ class FinishedRun:
     data: TaskData
 
 
-def read_run(folder: Path, data_dir: Path | None = None) -> FinishedRun:
+def read_run(folder: Path, data_dir: Path | None = None, columns: Mapping[str, str] | None = None) -> FinishedRun:
     """A run from its folder.
 
     Args:
         folder: What ``codesign prune`` wrote.
         data_dir: Where the task's files are now; default: where they were.
+        columns: What their columns are called now; default: what they were called.
 
     Raises:
         InputError: The folder is no finished run, a file of it is missing, damaged or does not fit the others, or the
-            data is not to be had.
+            data is not to be had, or other data than it was.
     """
     path = folder / "metrics.json"
     if not path.is_file():
@@ -69,11 +73,26 @@ def read_run(folder: Path, data_dir: Path | None = None) -> FinishedRun:
         data = agreement_data(int(metrics["seed"]))
     else:
         local = data_dir or (None if source == HUB else Path(source))
-        data = load_data(find_task(name), local)
+        data = load_data(find_task(name), local, columns or metrics.get("columns"))
+    _check_unchanged(
+        metrics, "data", data.sha256, data.source, "the data that it was made with, there or in --data-dir"
+    )
     start = load_classifier(folder, data.task, plan.tokens, int(metrics["seed"]))
     if not start.fine_tuned:
         raise InputError("the model has no classification head of the task's size", file=folder, value=name)
-    return FinishedRun(folder, metrics, plan, _masks(folder / MASKS, plan, start), start, data)
+    masks = _masks(folder / MASKS, plan, start)
+    _check_unchanged(metrics, "run", folder_sha256(folder), folder, "the folder as codesign prune wrote it")
+    return FinishedRun(folder, metrics, plan, masks, start, data)
+
+
+def _check_unchanged(
+    metrics: Mapping[str, Any], kind: str, now: Mapping[str, str], where: object, accepted: str
+) -> None:
+    """Whether what is there now is what the scores in metrics.json are of; older ones do not say."""
+    then = metrics.get("sha256", {}).get(kind)
+    changed = None if then is None else first_change(kind, then, now)
+    if changed is not None:
+        raise InputError(f"{changed} since the model was pruned", file=where, accepted=accepted)
 
 
 def _masks(path: Path, plan: PlanDocument, start: Classifier) -> Masks:

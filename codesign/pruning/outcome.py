@@ -23,6 +23,7 @@ from codesign.files import disk_reason, is_disk_error, to_json, to_yaml
 from codesign.hardware.predict import Design
 from codesign.pruning.budget import Hardware
 from codesign.pruning.encoder import Matrices
+from codesign.pruning.fingerprint import folder_sha256
 from codesign.pruning.record import RECORD, WORK
 from codesign.pruning.selection import Masks
 from codesign.pruning.settings import Settings
@@ -49,6 +50,8 @@ class Outcome:
         masks: Kept blocks.
         dense_scores, pruned_scores: Metrics by evaluation split, in points.
         source: Where the data came from.
+        columns: What its files call our columns, where it is something else.
+        sha256: Of what was read: ``data`` by split, ``model`` by file.
         precision: ``bf16`` or ``fp32``: what training ran in.
         phase_seconds: Wall time by phase.
         seconds: Wall time of this process, evaluation included.
@@ -65,6 +68,8 @@ class Outcome:
     dense_scores: Scores
     pruned_scores: Scores
     source: str
+    columns: Mapping[str, str] | None
+    sha256: Mapping[str, Mapping[str, str]]
     precision: str
     phase_seconds: Mapping[str, float]
     seconds: float
@@ -100,6 +105,7 @@ class Outcome:
             "format": FORMAT,
             "task": self.task.name,
             "data": self.source,
+            "columns": self.columns,
             "model": plan.model,
             "metric": metric,
             "unit": "points: 100 times the metric's textbook value",
@@ -160,6 +166,7 @@ class Outcome:
             "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             "seconds": self.seconds,
             "phase_seconds": dict(self.phase_seconds),
+            "sha256": {name: dict(parts) for name, parts in self.sha256.items()},
         }
 
 
@@ -188,7 +195,10 @@ def write_outcome(outcome: Outcome, output: Path, *, keep_work: bool = False) ->
         (temporary / "plan.yaml").write_text(header + to_yaml(plan), encoding="utf-8")
         pictures = {name: mask.cpu().numpy() for name, mask in outcome.masks.items()}
         (temporary / "blocks.png").write_bytes(block_map(pictures, f"{plan['model']} on {plan['board']}"))
-        (temporary / "metrics.json").write_text(to_json(outcome.document()), encoding="utf-8")
+        document = outcome.document()
+        # By which it is known later that scores and model still belong together.
+        document["sha256"]["run"] = folder_sha256(temporary)
+        (temporary / "metrics.json").write_text(to_json(document), encoding="utf-8")
         # metrics.json goes first and comes last: where it is, the rest belongs to it.
         (output / "metrics.json").unlink(missing_ok=True)
         for path in sorted(temporary.iterdir(), key=lambda p: p.name == "metrics.json"):

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from codesign.errors import InputError
 
 _LARGEST = 1e30
-_FARTHEST = 1e6
-"""How many standard deviations the mean may lie from 0: float32 has seven digits."""
+_FARTHEST = 1e4
+"""How many standard deviations the mean may lie from 0: of float32's seven digits, three are then left for them."""
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,10 @@ def test_scores_of_a_hand_worked_example() -> None:
 
 def test_a_constant_prediction_scores_nought() -> None:
     assert score(GLUE["stsb"], np.ones((4, 1)), np.arange(4.0)) == {"pearson": 0.0, "spearman": 0.0}
+    # Nor does one that differs by rounding alone, however it happens to fall.
+    rounding = np.float32(2.5) + np.arange(4, dtype=np.float32)[:, None] * np.float32(2**-23)
+    assert score(GLUE["stsb"], rounding, np.arange(4.0)) == {"pearson": 0.0, "spearman": 0.0}
+    assert score(GLUE["stsb"], rounding.astype(np.float64) * 1e3, np.arange(4.0))["pearson"] == 0
     assert score(GLUE["mrpc"], np.eye(2)[[0, 0, 0]], np.array([1, 1, 0]))["f1"] == 0
     assert score(GLUE["cola"], np.eye(2)[[1, 1, 1]], np.array([1, 1, 0])) == {"matthews": 0.0}
 
