@@ -1,8 +1,8 @@
 """Regression inside and outside: trained in standard deviations from the mean, answered in the user's own unit.
 
-Between the two lies the last linear layer alone: with its weights times the deviation, and its bias too with the mean
-added, a model that predicts standardised values predicts the user's. Targets far from 0 or of another size than 1 would
-otherwise have to be learnt by that layer's bias and weights first, at a learning rate made for others.
+Between the two lies the last linear layer alone: with its weights times the deviation, and its bias too with the
+mean added, a model that predicts standardised values predicts the user's. Targets far from 0 or of another size
+than 1 would otherwise have to be learnt by that layer's bias and weights first, at a learning rate made for others.
 """
 
 from __future__ import annotations
