@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import ceil
 
 import torch
 from accelerate.utils import broadcast
@@ -79,14 +80,17 @@ def check_budget(hardware: Hardware, settings: Settings) -> None:
     rules = _rules(settings)
     if possible(rules):
         return
+    none, accepted = replace(rules, floor=0.0), "a looser budget"
+    if possible(none):
+        low, high = 0, ceil(settings.floor * 1000)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if possible(replace(rules, floor=middle / 1000)) else (low, middle)
+        accepted += f", or --floor {low / 1000:g} or less"
+    else:
+        rules = none
     error = impossible(least(hardware.counted, rules), rules, hardware.reached)
-    low, high = 0, round(settings.floor * 1000)
-    if not possible(replace(rules, floor=0.0)):
-        raise InputError(error.problem, accepted="a looser budget")
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if possible(replace(rules, floor=middle / 1000)) else (low, middle)
-    raise InputError(error.problem, accepted=f"a looser budget, or --floor {low / 1000:g} or less")
+    raise InputError(error.problem, accepted=accepted)
 
 
 def norms(run: Run, matrices: Matrices, dense: Matrices) -> dict[str, Tensor]:

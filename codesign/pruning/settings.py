@@ -106,7 +106,7 @@ class Settings:
             if not 0 < getattr(self, field) <= 1:
                 raise self._refusal(field, "above 0, at most 1")
         check_seed(self.seed)
-        if self.method is Method.MOVEMENT and self.sparse_epochs == 0:
+        if self.method == Method.MOVEMENT and self.sparse_epochs == 0:
             raise InputError(
                 "movement is seen while training only",
                 field="--sparse-epochs",
@@ -132,24 +132,24 @@ def without_effect(settings: Settings, given: Collection[str], block_columns: in
     method, dense = settings.method, DENSE_EPOCHS if settings.dense_epochs is None else settings.dense_epochs
     reasons = (
         (
-            method is Method.MAGNITUDE,
+            method == Method.MAGNITUDE,
             ("importance", "calibration", "rounds", "strength"),
             "--method magnitude cuts once, the blocks of smallest norm",
         ),
         (
-            method is Method.MOVEMENT,
+            method == Method.MOVEMENT,
             ("importance", "calibration", "strength"),
             "--method movement has an importance of its own and no penalty",
         ),
-        (method is Method.GRADUAL, ("strength",), "--method gradual has no penalty"),
+        (method == Method.GRADUAL, ("strength",), "--method gradual has no penalty"),
         (
-            method in (Method.LASSO, Method.GRADUAL) and settings.importance is Importance.NORM,
+            method in (Method.LASSO, Method.GRADUAL) and settings.importance == Importance.NORM,
             ("calibration",),
             "--importance norm measures no curvature",
         ),
         (not settings.distill, ("hidden",), "--no-distill learns from the labels alone"),
         (
-            method is Method.LASSO and settings.sparse_epochs == 0,
+            method == Method.LASSO and settings.sparse_epochs == 0,
             ("strength",),
             "without --sparse-epochs there is no penalty",
         ),

@@ -90,7 +90,18 @@ def test_values_far_from_zero_are_learnt_in_their_own_unit(codesign: Run, tmp_pa
     assert said in " ".join(told.out.split())
 
     # Fine-tuned on, with rounded weights, it still answers in the labels' unit.
-    four = ("quantize", tmp_path / "out", "--weight-bits", 4, "--epochs", 1, "--calibration", 64, "--precision", "fp32")
+    four = (
+        "quantize",
+        tmp_path / "out",
+        "--weight-bits",
+        4,
+        "--epochs",
+        1,
+        "--calibration",
+        64,
+        "--precision",
+        "fp32",
+    )
     assert codesign(*four, "-o", tmp_path / "four").code == 0
     found, labels = predicted(tmp_path / "four", data)
     assert np.sqrt(((found - labels) ** 2).mean()) < 0.7 * labels.std()
