@@ -127,6 +127,6 @@ def block_of(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     sides = text.lower().replace("×", "x").split("x")
-    if len(sides) != 2 or not all(side.strip().isdecimal() for side in sides):
+    if len(sides) != 2 or not all(side.strip().isdecimal() and len(side) < 10 for side in sides):
         raise InputError("not a block shape", field="--block", value=text, accepted="RxC, such as 16x16")
     return int(sides[0]), int(sides[1])

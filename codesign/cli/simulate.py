@@ -17,7 +17,11 @@ def simulate(
     work_dir: Annotated[Path, typer.Option(help="Folder for simulators, which are built once.")] = Path("build/sim"),
     memory_latency: Annotated[
         int,
-        typer.Option(min=1, help="Cycles from a read of external memory to its first beat; the rate is the board's."),
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            help="Cycles from a read of external memory to its first beat; the rate is the board's.",
+        ),
     ] = 60,
     waves: Annotated[bool, typer.Option("--waves", help="Write a waveform.")] = False,
 ) -> None:
