@@ -85,5 +85,5 @@ def main() -> NoReturn:
         )
         sys.exit(1)
     if code == _STOPPED:  # which typer makes of Ctrl-C, without a word
-        print("codesign: stopped; nothing was written, the same command begins anew", file=sys.stderr)
+        print("codesign: stopped; the same command begins again", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)

@@ -184,7 +184,7 @@ def test_a_real_ctrl_c_before_anything(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 128 + signal.SIGINT
-    assert done.stderr == "codesign: stopped; nothing was written, the same command begins anew\n"
+    assert done.stderr == "codesign: stopped; the same command begins again\n"
 
 
 @pytest.mark.parametrize(
