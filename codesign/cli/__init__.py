@@ -10,6 +10,7 @@ from typer.exceptions import TyperException
 
 from codesign import __version__
 from codesign.cli import boards, gen_hls, plan, prune, quantize, report, simulate
+from codesign.cli.stopping import StoppedError
 from codesign.errors import InputError
 
 app = typer.Typer(
@@ -28,6 +29,10 @@ app.command("quantize")(quantize.quantize)
 app.command("simulate")(simulate.simulate)
 app.command("gen-hls")(gen_hls.gen_hls)
 app.command("report")(report.report)
+
+
+_STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
 
 
 def _show_version(wanted: bool) -> None:
@@ -49,7 +54,7 @@ def _common(
 
 
 def main() -> NoReturn:
-    """Run the command line; exit code 0, 2 for wrong input, 1 for a fault of the program."""
+    """Run the command line; exit code 0, 2 for wrong input, 1 for a fault of the program, 130 for Ctrl-C."""
     debug = "--debug" in sys.argv[1:2]
     try:
         code = app(standalone_mode=False)
@@ -61,9 +66,12 @@ def main() -> NoReturn:
         if message:
             print(f"codesign: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(2)
+    except StoppedError as error:
+        if str(error):
+            print(f"codesign: stopped {error}", file=sys.stderr)
+        sys.exit(_STOPPED)
     except (typer.Abort, KeyboardInterrupt):
-        print("codesign: stopped", file=sys.stderr)
-        sys.exit(130)
+        code = _STOPPED
     except BrokenPipeError:
         # The reader of our output went away (codesign boards | head): nothing to tell.
         sys.stderr.close()
@@ -76,4 +84,6 @@ def main() -> NoReturn:
             file=sys.stderr,
         )
         sys.exit(1)
+    if code == _STOPPED:  # which typer makes of Ctrl-C, without a word
+        print("codesign: stopped; the same command begins again", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)

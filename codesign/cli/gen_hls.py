@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from codesign.cli.options import DesignBoard, given_paths
+from codesign.cli.stopping import stoppable
 from codesign.errors import InputError
+from codesign.seeds import check_seed
 
 
 def gen_hls(
@@ -21,7 +23,9 @@ def gen_hls(
     interface: Annotated[str, typer.Option(help="Of activations and results: m_axi or axis.")] = "m_axi",
     board: DesignBoard = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a project that gen-hls wrote there.")] = False,
-    seed: Annotated[int, typer.Option(help="Noted in the manifest; generating draws no random numbers.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Noted in the manifest; generating draws no random numbers.", callback=check_seed)
+    ] = 0,
 ) -> None:
     """Write a Vitis HLS project of a design: kernel, weights, testbench with real sentences, drivers.
 
@@ -55,7 +59,8 @@ def gen_hls(
         from codesign.simulation.hls import design_of
         from codesign.simulation.trace import trace
 
-    with claim(output_dir, PROJECT, inputs=inputs, overwrite=force) as output:
+    stopped = f"before {output_dir} was whole; the same command writes it"
+    with stoppable(lambda: stopped), claim(output_dir, PROJECT, inputs=inputs, overwrite=force) as output:
         with working(f"{found.document.model} on {loaded.name}: what its sentences give in the integer model"):
             given = design_of(found, loaded, trace(found))
         with working("generating the project"):

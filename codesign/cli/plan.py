@@ -9,6 +9,7 @@ import typer
 
 from codesign.cli import options
 from codesign.errors import InputError
+from codesign.seeds import check_seed
 
 
 def plan(
@@ -34,7 +35,10 @@ def plan(
     overwrite: options.Overwrite = False,
     seed: Annotated[
         int,
-        typer.Option(help="Passed on in plan.yaml to the steps that draw random numbers; planning draws none."),
+        typer.Option(
+            help="Passed on in plan.yaml to the steps that draw random numbers; planning draws none.",
+            callback=check_seed,
+        ),
     ] = 0,
 ) -> None:
     """Choose the PE array, and with it the block shape of the pruner, for a model on a board.

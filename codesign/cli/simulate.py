@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from codesign.cli.options import DesignBoard
+from codesign.cli.stopping import stoppable
 
 
 def simulate(
@@ -20,7 +21,11 @@ def simulate(
     work_dir: Annotated[Path, typer.Option(help="Folder for simulators, which are built once.")] = Path("build/sim"),
     memory_latency: Annotated[
         int,
-        typer.Option(min=1, help="Cycles from a read of external memory to its first beat; the rate is the board's."),
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            help="Cycles from a read of external memory to its first beat; the rate is the board's.",
+        ),
     ] = 60,
     waves: Annotated[bool, typer.Option("--waves", help="Write a waveform.")] = False,
 ) -> None:
@@ -54,7 +59,9 @@ def simulate(
         from codesign.simulation.trace import trace
 
         traced = trace(found)
-    outcome = simulate_design(found, loaded, traced, work_dir, latency=memory_latency, waves=waves, stage=working)
+    stopped = f"while simulating; no results were written, the same command begins anew (built so far: {work_dir})"
+    with stoppable(lambda: stopped):
+        outcome = simulate_design(found, loaded, traced, work_dir, latency=memory_latency, waves=waves, stage=working)
     path = write_outcome(outcome, found, output_dir)
     for part in simulate_text(outcome, path):
         console().print(part, highlight=False, soft_wrap=True)

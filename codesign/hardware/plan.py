@@ -22,6 +22,9 @@ from codesign.numerics import longest_sum
 LARGEST_SIDE = 256
 """Longest side of a block that a user may ask for."""
 
+LONGEST_MS = 1e6
+"""Longest latency that a user may ask for."""
+
 NEARLY_AS_DENSE = 0.10
 """Where a budget leaves the density open, designs within this fraction of the densest are weighed by latency and
 block. Halving the block's area buys about as much accuracy as 10 % more blocks (huggingface/nn_pruning, README and
@@ -111,7 +114,7 @@ def _check(board: Board, work: Work, budget: Budget) -> None:
         require(work.granularity is not Granularity.ROW or work.block[0] == 1, "--block", given, "1xC for rows")
     highest = board.clock.highest_mhz
     clock = work.clock_mhz
-    require(clock is None or 0 < clock <= highest, "--clock-mhz", clock, f"above 0, at most {highest:g}")
+    require(clock is None or 1 <= clock <= highest, "--clock-mhz", clock, f"1 or more, at most {highest:g}")
     longest = longest_sum(work.weight_bits)
     widest = max(m.in_features for m in work.matrices)
     require(widest <= longest, "in_features", widest, f"at most {longest}, so that int32 sums are exact")
@@ -124,7 +127,10 @@ def _check(board: Board, work: Work, budget: Budget) -> None:
             f"1 to {HIGHEST_COMPRESSION:g}",
         )
     if budget.kind is BudgetKind.LATENCY:
-        require(budget.value is not None and budget.value > 0, "--latency-ms", budget.value, "above 0")
+        value = budget.value
+        require(
+            value is not None and 0 < value <= LONGEST_MS, "--latency-ms", value, f"above 0, at most {LONGEST_MS:g}"
+        )
 
 
 def _impossible(search: Search, budget: Budget) -> InputError:

@@ -183,7 +183,8 @@ def _shape(name: str, family: str, content: dict[str, Any], fields: dict[str, st
         if field not in content:
             raise InputError("this field is missing", file=source, field=field, accepted="a positive integer")
         value = content[field]
-        number = int(value) if isinstance(value, str) and value.isdecimal() else value
+        # Python makes no integer of more than 4300 digits.
+        number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 10 else value
         if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= 1 << 20:
             raise InputError(
                 "not a size", file=source, field=field, value=value, accepted="an integer from 1 to 1048576"

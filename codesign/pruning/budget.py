@@ -109,6 +109,12 @@ class Hardware:
             for name, m in self.matrices.items()
         }
 
+    @cached_property
+    def counted(self) -> Mapping[str, torch.Tensor]:
+        """What each block counts against the plan's budget, other things being equal."""
+        by_weights = self.plan.budget.kind is BudgetKind.COMPRESSION
+        return {name: w if by_weights else torch.ones_like(w) for name, w in self._weights.items()}
+
     def allows(self, masks: Masks) -> bool:
         """Whether masks meet the plan's budget."""
         budget = self.plan.budget

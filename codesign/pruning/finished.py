@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from codesign.pruning.encoder import encoder_matrices
 from codesign.pruning.groups import group_norms
 from codesign.pruning.model import Classifier, load_classifier
 from codesign.pruning.outcome import FORMAT, MASKS
+from codesign.pruning.record import first_change
 from codesign.pruning.selection import Masks
 from codesign.pruning.understood import check_understood
 from codesign.tasks.agreement import AGREEMENT, EMBEDDED_SOURCE, agreement_data
@@ -49,16 +51,17 @@ class FinishedRun:
     data: TaskData
 
 
-def read_run(folder: Path, data_dir: Path | None = None) -> FinishedRun:
+def read_run(folder: Path, data_dir: Path | None = None, columns: Mapping[str, str] | None = None) -> FinishedRun:
     """A run from its folder.
 
     Args:
         folder: What ``codesign prune`` wrote.
         data_dir: Where the task's files are now; default: where they were.
+        columns: What their columns are called now; default: what they were called.
 
     Raises:
         InputError: The folder is no finished run, a file of it is missing, damaged or does not fit the others, or the
-            data is not to be had.
+            data is not to be had, or other data than it was.
     """
     check_is_run(folder)
     path = folder / "metrics.json"
@@ -81,7 +84,16 @@ def read_run(folder: Path, data_dir: Path | None = None) -> FinishedRun:
         data = agreement_data(int(metrics["seed"]))
     else:
         local = data_dir or (None if source == HUB else Path(source))
-        data = load_data(find_task(name), local)
+        data = load_data(find_task(name), local, columns or metrics.get("columns"))
+    # Older runs do not say.
+    then = metrics.get("sha256", {}).get("data")
+    changed = None if then is None else first_change("data", then, data.sha256)
+    if changed is not None:
+        raise InputError(
+            f"{changed} since the model was pruned",
+            file=data.source,
+            accepted="the data that it was made with, there or in --data-dir",
+        )
     start = load_classifier(folder, data.task, plan.tokens, int(metrics["seed"]))
     for field in ("family", "hidden", "layers", "ffn", "heads"):
         planned, found = getattr(plan.shape, field), getattr(start.shape, field)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from codesign.tasks.labels import class_order, head_names
+from codesign.tasks.head_names import class_order, head_names
 from codesign.tasks.task import Task
 
 _CLASSIFIER = "ForSequenceClassification"

@@ -48,6 +48,8 @@ class Outcome:
         masks: Kept blocks.
         dense_scores, pruned_scores: Metrics by evaluation split, in points.
         source: Where the data came from.
+        columns: What its files call our columns, where it is something else.
+        sha256: Of what was read: ``data`` by split, ``model`` by file.
         precision: ``bf16`` or ``fp32``: what training ran in.
         phase_seconds: Wall time by phase.
         seconds: Wall time of this process, evaluation included.
@@ -64,6 +66,8 @@ class Outcome:
     dense_scores: Scores
     pruned_scores: Scores
     source: str
+    columns: Mapping[str, str] | None
+    sha256: Mapping[str, Mapping[str, str]]
     precision: str
     phase_seconds: Mapping[str, float]
     seconds: float
@@ -99,6 +103,7 @@ class Outcome:
             "format": FORMAT,
             "task": self.task.name,
             "data": self.source,
+            "columns": self.columns,
             "model": plan.model,
             "labels": list(self.task.labels),
             "metric": metric,
@@ -160,6 +165,7 @@ class Outcome:
             "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             "seconds": self.seconds,
             "phase_seconds": dict(self.phase_seconds),
+            "sha256": {name: dict(parts) for name, parts in self.sha256.items()},
         }
 
 

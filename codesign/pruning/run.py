@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Request:
         model: Folder or hub name; None for the embedded default, which brings its own task.
         task: None with the embedded default.
         data_dir: Local files; None for the hub.
+        columns: What their columns are called, where it is something else than ours.
         hardware: The plan on its board.
         settings: Choices.
         output: Folder for results and, below ``work``, for checkpoints.
@@ -47,6 +49,7 @@ class Request:
     resume: bool = False
     overwrite: bool = False
     keep_work: bool = False
+    columns: Mapping[str, str] | None = None
     read: tuple[Path, ...] = ()
 
     @property

@@ -36,12 +36,11 @@ from codesign.errors import InputError
 from codesign.files import write_bytes
 from codesign.pruning.distillation import Distillation, distillation_loss
 from codesign.pruning.padding import collator
+from codesign.pruning.progress import STATE, complete_checkpoints
 from codesign.pruning.settings import MOST_STEPS
 from codesign.report.console import console
 from codesign.tasks.metrics import score
 from codesign.tasks.task import Task
-
-STATE = "pruning.safetensors"
 
 
 @dataclass(frozen=True)
@@ -146,8 +145,8 @@ def learning_rates(phase: Phase, steps: int) -> list[float]:
 
 
 def warmup_steps(steps: int) -> int:
-    """6 % of a phase."""
-    return math.ceil(0.06 * steps)
+    """6 % of a phase; none of a single step, whose learning rate would be 0."""
+    return math.ceil(0.06 * steps) if steps > 1 else 0
 
 
 class _ByLength(Sampler[int]):
@@ -270,7 +269,8 @@ class _Show(TrainerCallback):
                 highlight=False,
             )
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def stop(self) -> None:
+        """Take the bar away, which has hidden the cursor."""
         if self.bar:
             self.bar.stop()
 
@@ -348,13 +348,11 @@ def _logits(predictions: Any) -> np.ndarray:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The latest complete checkpoint of a phase; incomplete ones are removed."""
-    complete = []
+    complete = complete_checkpoints(folder)
     for path in folder.glob("checkpoint-*"):
-        if (path / STATE).is_file():
-            complete.append(path)
-        else:
+        if path not in complete:
             shutil.rmtree(path)
-    return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
+    return complete[-1] if complete else None
 
 
 def run_phase(trainer: _PruningTrainer, after: AfterStep, folder: Path) -> None:
@@ -368,7 +366,12 @@ def run_phase(trainer: _PruningTrainer, after: AfterStep, folder: Path) -> None:
         after.load(load_file(checkpoint / STATE))
         if trainer.is_world_process_zero():
             console().print(f"  going on from {checkpoint}", highlight=False, soft_wrap=True)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:  # also where it is stopped by hand
+        for callback in trainer.callback_handler.callbacks:
+            if isinstance(callback, _Show):
+                callback.stop()
     # accelerate has put the autocast into the model itself, as a `forward` of its own that hides the class's.
     for attribute in ("forward", "_original_forward"):
         vars(trainer.model).pop(attribute, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,7 @@ from codesign.pruning.budget import Hardware
 from codesign.pruning.finished import FinishedRun, read_run
 from codesign.pruning.padding import collator
 from codesign.pruning.training import Phase, use_bf16
+from codesign.pruning.units import restore_, standardise_
 from codesign.quantisation.classifier import IntegerClassifier
 from codesign.quantisation.encoder import constants, stored
 from codesign.quantisation.fold import Quantised, fold
@@ -53,8 +54,10 @@ from codesign.quantisation.observe import observe
 from codesign.quantisation.ranges import RangeChoice
 from codesign.quantisation.training import row_scales, train_rounded
 from codesign.report.console import console, tracked
-from codesign.tasks.data import tokenised
+from codesign.seeds import check_seed
+from codesign.tasks.data import drawn, tokenised
 from codesign.tasks.evaluate import Agreement, Scores, agreement, batches, predict, scores_of, scores_text
+from codesign.tasks.values import unit_of
 
 _NOISE_SENTENCES = 64
 """Sentences that the noise of the layers is measured on: the first of the evaluation split."""
@@ -96,6 +99,11 @@ class Choices:
             if not good:
                 option = "--" + name.replace("_", "-")
                 raise InputError("not accepted", field=option, value=getattr(self, name), accepted=accepted)
+        check_seed(self.seed)
+
+    def trained_epochs(self, weight_bits: int) -> float:
+        """Epochs of fine-tuning for weights of so many bits."""
+        return (3.0 if weight_bits < 8 else 0.0) if self.epochs is None else self.epochs
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,7 @@ class Request:
         output: The design folder.
         data_dir: Where the task's files are now; None for where they were.
         choices: How.
+        columns: What their columns are called now; None for what they were called.
         overwrite: Replace a design that is there.
         read: Other files that it is made from: the board.
     """
@@ -117,6 +126,7 @@ class Request:
     output: Path
     data_dir: Path | None = None
     choices: Choices = field(default_factory=Choices)
+    columns: Mapping[str, str] | None = None
     overwrite: bool = False
     read: tuple[Path, ...] = ()
 
@@ -166,12 +176,15 @@ def _quantise(request: Request, output: Output) -> Outcome:
     transformers_logging.disable_progress_bar()
     disable_progress_bars()
     choices = request.choices
-    run = read_run(request.run, request.data_dir)
+    run = read_run(request.run, request.data_dir, request.columns)
     if FILES not in run.metrics:
         _say("an older version wrote this run, without hashes: whether its files have been changed is not known")
     bits = choices.weight_bits or run.plan.accelerator.weight_bits
     hardware = Hardware(_plan(run, request.board, bits), request.board)
-    datasets = {n: tokenised(part, run.start.tokenizer, run.plan.tokens) for n, part in run.data.splits.items()}
+    # The training sentences are those that the run was limited to.
+    train = drawn(run.data.splits["train"], run.metrics.get("settings", {}).get("limit"), int(run.metrics["seed"]))
+    splits = {**run.data.splits, "train": train}
+    datasets = {name: tokenised(part, run.start.tokenizer, run.plan.tokens) for name, part in splits.items()}
     padded = collator(run.start.tokenizer)
     model, shape = run.start.model.eval(), run.start.shape
 
@@ -191,7 +204,7 @@ def _quantise(request: Request, output: Output) -> Outcome:
     observed = observe(model, shape, calibration, seed=choices.seed, shown=shown)
     grids, last = choose_grids(model, shape, observed, bits, choices.ranges)
     rows = None
-    epochs = (3.0 if bits < 8 else 0.0) if choices.epochs is None else choices.epochs
+    epochs = choices.trained_epochs(bits)
     if epochs:
         bf16, why = use_bf16(choices.precision)
         _say(f"fine-tuning with rounded weights: {epochs:g} epochs, {'bfloat16' if bf16 else 'float32'} ({why})")
@@ -207,6 +220,10 @@ def _quantise(request: Request, output: Output) -> Outcome:
         files = ("plan.yaml", "masks.safetensors", "model.safetensors")
         asked: dict[str, object] = {name: str(value) for name, value in vars(choices).items()}
         asked |= {"weight_bits": bits, **{name: file_hash(request.run / name) for name in files}}
+        asked |= {"data": run.data.sha256}
+        unit = unit_of(train.labels, run.data.source) if run.data.task.regression else None
+        if unit is not None:
+            standardise_(model, unit)
         train_rounded(
             run.start,
             run.data.task,
@@ -220,13 +237,18 @@ def _quantise(request: Request, output: Output) -> Outcome:
             asked,
             datasets,
         )
+        if unit is not None:
+            restore_(model, unit)
         observed = observe(model, shape, calibration, seed=choices.seed, shown=shown)
     quantised = fold(model, shape, (grids, last), observed, bits, rows)
     integer = IntegerClassifier(model, shape, quantised.encoder, quantised.scales)
     evaluating = time.time()
     in_integers = predict(integer.logits, run.data.task, datasets, padded, tracked("integer"))
     integer_scores = scores_of(run.data.task, in_integers, f"{run.plan.model}, pruned, in integers")
-    agreed = {s: agreement(run.data.task, in_float[s][0], in_integers[s][0]) for s in run.data.task.evaluation}
+    agreed = {
+        split: agreement(run.data.task, logits, in_integers[split][0], labels)
+        for split, (logits, labels) in in_float.items()
+    }
     integer_seconds = time.time() - evaluating
     _say(f"integer: {scores_text(integer_scores)}")
     held_out = datasets[run.data.task.evaluation[0]]

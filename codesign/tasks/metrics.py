@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from scipy.stats import ConstantInputWarning, pearsonr, spearmanr
+from scipy.stats import ConstantInputWarning, NearConstantInputWarning, pearsonr, spearmanr
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from codesign.errors import InputError
@@ -33,9 +33,13 @@ def score(task: Task, logits: np.ndarray, labels: np.ndarray, model: str = "the 
         )
     if task.regression:
         values = logits.reshape(-1).astype(np.float64)
-        # A constant prediction has no correlation: 0, as GLUE's own scripts have it, not NaN.
+        # A constant prediction has no correlation: 0, as GLUE's own scripts have it, not NaN. What differs by no more
+        # than float32's rounding is constant.
+        if np.ptp(values) <= 4 * np.finfo(np.float32).eps * np.abs(values).max():
+            return {metric.value: 0.0 for metric in task.metrics}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConstantInputWarning)
+            warnings.simplefilter("ignore", NearConstantInputWarning)
             found = {Metric.PEARSON: pearsonr(values, labels)[0], Metric.SPEARMAN: spearmanr(values, labels)[0]}
         return {metric.value: 100 * float(np.nan_to_num(found[metric])) for metric in task.metrics}
     classes = logits.argmax(axis=-1)

@@ -298,6 +298,17 @@ def test_bad_input_is_one_line(
     assert not (tmp_path / "o" / "metrics.json").exists()
 
 
+def test_a_floor_that_the_budget_has_no_room_for_is_found_before_anything(
+    codesign: Run, models: Path, tmp_path: Path
+) -> None:
+    told = codesign(*tiny.arguments(models / "bert", tmp_path / "o", "--floor", 0.9))
+    assert told.code == 2
+    # Of 4×8 blocks a floor of 1/2 keeps 16 of 32 and 28 of 56 in each matrix: exactly what 2× leaves.
+    assert told.err.rstrip().endswith("accepted: a looser budget, or --floor 0.5 or less")
+    assert "dense" not in told.out
+    assert not (tmp_path / "o").exists()
+
+
 def test_model_and_task_belong_together(codesign: Run, tmp_path: Path) -> None:
     assert "--task is needed too" in refused(codesign, "prune", "--board", "zcu104", "--model", tmp_path)
     assert "--model is needed too" in refused(codesign, "prune", "--board", "zcu104", "--task", "rte")

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from codesign.tasks.labels import class_order, head_names
+from codesign.tasks.head_names import class_order, head_names
 from codesign.tasks.task import GLUE
 
 
