@@ -198,7 +198,7 @@ def test_the_command(codesign: Run, quantised: Callable[[str], Path], work: Path
     report.write_text(CORE.format(interval="undef"))
     top = report.with_name("codesign_engine_csynth.xml")
     top.write_text(TOP.replace("90000", "N/A").replace("2.914", "~0").replace(">2<", ">undef<").replace("31000", "?"))
-    told = codesign("report", quantised("bert"), "--vitis", work, "-o", work.parent / "page")
+    told = codesign("report", quantised("bert"), "--vitis", work, "-o", work.parent / "page", "--overwrite")
     assert told.code == 0, told.err
     lines = {line.split("  ")[0]: line.rstrip() for line in told.out.splitlines()}
     assert lines["FF"].split()[2:] == ["not", "given"]
