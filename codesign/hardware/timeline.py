@@ -200,19 +200,18 @@ def timeline(
         for blocks in job.row_blocks:
             row_begun = 0
             for _ in range(max(blocks, 1)):
-                entry = len(taken)
-                read = max(read + 1, taken[entry - INDEX_QUEUE] + 1 if entry >= INDEX_QUEUE else 0)
+                # Plans ask for millions of entries: comparisons take a fraction of the time of max().
+                read += 1
+                if len(taken) >= INDEX_QUEUE and taken[-INDEX_QUEUE] >= read:
+                    read = taken[-INDEX_QUEUE] + 1
                 head = read + _INDEX_READ
-                now = max(head, finished)
+                now = head if head > finished else finished
                 if blocks:
                     # Its weights are fetched from when the block before it enters the array.
-                    fetched = max(head, last_block) + fetch
-                    if job.external:
-                        word = max(head, last_block)
-                        for _ in range(fetch):
-                            word = reader.word(word) + 1
-                        fetched = word
-                    now = max(now, fetched)
+                    fetching = head if head > last_block else last_block
+                    fetched = reader.block(fetching, fetch) + 1 if job.external else fetching + fetch
+                    if fetched > now:
+                        now = fetched
                 if not begun:
                     now = begun = max(now, loaded)
                 if blocks:
@@ -304,12 +303,14 @@ class _Reader:
         waiting = len(self._came) + length - READ_BEATS
         asked = 1 + max(self._check, self._used[waiting - 1] + 1 if waiting > 0 else 0)
         grow, cost = self.memory.rate.as_integer_ratio()
-        for _ in range(length):
-            earned = self._given + max(1, ceil_div(max(0, cost - self._credit), grow))
-            came = max(asked + self.memory.latency, earned)
-            self._credit = min(self._credit + (came - self._given) * grow, 2 * cost - 1) - cost
-            self._given = came
-            self._came.append(came)
+        earned = self._given + max(1, ceil_div(max(0, cost - self._credit), grow))
+        came = max(asked + self.memory.latency, earned)
+        credit = min(self._credit + (came - self._given) * grow, 2 * cost - 1) - cost
+        # The others follow as they are earned: beat k when k times its cost is there.
+        self._came.append(came)
+        self._came += [came + (k * cost - credit + grow - 1) // grow for k in range(1, length)]
+        self._given = self._came[-1]
+        self._credit = credit + (self._given - came) * grow - (length - 1) * cost
         self._address += length
         self._left -= length
         self._check, self._free = asked + 2, asked + 1
@@ -320,14 +321,18 @@ class _Reader:
             self._ask()
         at = max(earliest, self._came[len(self._used)] + _FIFO, self._used[-1] + 1 if self._used else 0)
         self._used.append(at)
-        self._place += 1
-        constants, beats = self._regions[len(self._over)]
-        if self._place == beats:
+        self._count(at, 1)
+        return at
+
+    def _count(self, at: int, beats: int) -> None:
+        """Beats of the region at hand have been used, the last of them then."""
+        self._place += beats
+        constants, all_beats = self._regions[len(self._over)]
+        if self._place == all_beats:
             self._place = 0
             self._over.append(at)
             if constants:
                 self._constants_over.append(at)
-        return at
 
     def _at_constants(self) -> bool:
         while len(self._regions) <= len(self._over):
@@ -341,17 +346,37 @@ class _Reader:
         self._constants_wanted += 1
         return self._constants_over[self._constants_wanted - 1]
 
-    def word(self, earliest: int) -> int:
-        """The cycle in which the next word of weights is taken, no sooner than that."""
+    def block(self, earliest: int, words: int) -> int:
+        """The cycle in which the last of a block's words of weights is taken, the first no sooner than that."""
         while self._at_constants():
             self._use(0)
         if self.word_beats == 1:
-            return self._use(earliest)
-        # The next word is put together when the one before is taken.
-        for _ in range(self.word_beats):
-            last = self._use(self._word_taken)
-        self._word_taken = max(earliest, last + 1)
+            # All of them at once; what is asked for ahead must follow from beats that have been used.
+            while words:
+                together = min(words, READ_BEATS - 256)
+                earliest, words = self._use_many(earliest, together) + 1, words - together
+            return earliest - 1
+        for _ in range(words):
+            # The next word is put together when the one before is taken.
+            for _ in range(self.word_beats):
+                last = self._use(self._word_taken)
+            self._word_taken = max(earliest, last + 1)
+            earliest = self._word_taken + 1
         return self._word_taken
+
+    def _use_many(self, earliest: int, count: int) -> int:
+        """Use so many beats of one region, one after another; the cycle of the last."""
+        begin = len(self._used)
+        while len(self._came) < begin + count:
+            self._ask()
+        at = max(earliest, self._used[-1] + 1 if begin else 0) - 1
+        for came in self._came[begin : begin + count]:
+            at += 1
+            if came + _FIFO > at:
+                at = came + _FIFO
+            self._used.append(at)
+        self._count(at, count)
+        return at
 
 
 def _send(ready: NDArray[np.int64], before: int, beats: int) -> NDArray[np.int64]:
