@@ -52,7 +52,7 @@ def plan(
     from codesign.hardware.work import Work
     from codesign.models import EMBEDDED_DEFAULT, load_shape, parse_shape
     from codesign.planning import write_plan
-    from codesign.report.console import console
+    from codesign.report.console import console, tracked
     from codesign.report.plan_text import plan_text
 
     if model is not None and shape is not None:
@@ -67,7 +67,7 @@ def plan(
             " (--model or --shape for another).[/dim]"
         )
     work = Work(encoder, tokens, batch, weight_bits, groups, clock_mhz, given_block)
-    result = make_plan(loaded, work, budget)
+    result = make_plan(loaded, work, budget, tracked)
     for part in plan_text(result):
         console().print(part)
     for path in write_plan(result, output_dir, seed):

@@ -213,7 +213,7 @@ def prune(
     from codesign.hardware.work import Budget, BudgetKind, Work
     from codesign.models import EMBEDDED_DEFAULT, load_shape
     from codesign.planning import load_plan, plan_document
-    from codesign.report.console import console
+    from codesign.report.console import console, tracked
     from codesign.tasks.task import find_task
 
     found_task = find_task(task) if task else None
@@ -227,7 +227,7 @@ def prune(
             budget = Budget(BudgetKind.COMPRESSION, DEFAULT_COMPRESSION)
         shape = load_shape(model) if model else EMBEDDED_DEFAULT
         work = Work(shape, tokens, batch, weight_bits, groups, clock_mhz, given_block)
-        document = plan_document(make_plan(loaded, work, budget), seed or 0)
+        document = plan_document(make_plan(loaded, work, budget, tracked), seed or 0)
 
     checked = _settings(settings, embedded=model is None)
     main_process = int(os.environ.get("RANK", "0")) == 0

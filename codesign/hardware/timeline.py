@@ -12,9 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
-from numpy.typing import NDArray
-
 from codesign.boards import Board, DspType
 from codesign.hardware.accelerator import Accelerator
 from codesign.hardware.cycles import array_stages, external_bytes_per_cycle, requantise_stages, token_groups
@@ -182,7 +179,8 @@ def timeline(
 
     times: list[JobTimes] = []
     taken: list[int] = []  # every entry's first cycle in the array is the one after
-    sent: list[NDArray[np.int64]] = []  # per block row, the cycle of every result word's last beat
+    leaves: list[int] = []  # per block row, the cycle of its first result word's first beat; the others follow it
+    sent = 0
     last_beat = read = last_block = finished = 0
     for number, job in enumerate(jobs):
         # A buffer is free again when the job before the last is through.
@@ -221,16 +219,16 @@ def timeline(
                 finished = now + (slot if blocks else 1)
             finished = max(finished, row_begun + row_words)
             # Room for the row's words: all but RESULT_WORDS of those before have left.
-            leaving = (len(sent) + 1) * row_words - streams.result_words
+            leaving = (len(leaves) + 1) * row_words - streams.result_words
             if leaving > 0:
                 row, word = divmod(leaving - 1, row_words)
-                finished = max(finished, int(sent[row][word]) + 1)
-            written = finished + to_result + np.arange(row_words)
-            before = int(sent[-1][-1]) if sent else 0
-            sent.append(_send(written + _STORE, before, streams.result_beats))
+                finished = max(finished, leaves[row] + (word + 1) * streams.result_beats)
+            # A word per cycle is written, and none leaves in less than one.
+            leaves.append(max(finished + to_result + _STORE, sent + 1))
+            sent = leaves[-1] + row_words * streams.result_beats - 1
         if job.external:
             reader.freed.append(finished + row_words + array_stages(accelerator, dsp_type))
-        times.append(JobTimes(loaded, begun, finished, int(written[-1]), int(sent[-1][-1])))
+        times.append(JobTimes(loaded, begun, finished, finished + to_result + row_words - 1, sent))
     return times
 
 
@@ -348,8 +346,9 @@ class _Reader:
 
     def block(self, earliest: int, words: int) -> int:
         """The cycle in which the last of a block's words of weights is taken, the first no sooner than that."""
-        while self._at_constants():
-            self._use(0)
+        if not self._place:
+            while self._at_constants():
+                self._use(0)
         if self.word_beats == 1:
             # All of them at once; what is asked for ahead must follow from beats that have been used.
             while words:
@@ -377,11 +376,3 @@ class _Reader:
             self._used.append(at)
         self._count(at, count)
         return at
-
-
-def _send(ready: NDArray[np.int64], before: int, beats: int) -> NDArray[np.int64]:
-    """The cycle of each word's last beat: words follow each other, each no earlier than it is ready."""
-    # sent[i] = max(sent[i − 1] + 1, ready[i]) + beats − 1, unrolled to a running maximum.
-    step = beats * np.arange(len(ready))
-    first = np.maximum.accumulate(np.maximum(ready - step, before + 1))
-    return np.asarray(first + step + beats - 1, np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from codesign.design.folder import Design, file_hash, pack_constants
 from codesign.errors import InputError
 from codesign.files import check_writable, disk_reason, is_disk_error, to_json, to_yaml, write_folder, write_text
 from codesign.hardware.plan import make_plan
-from codesign.hardware.predict import Design as Predicted
+from codesign.hardware.predict import LayerPlan
 from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.packing.blocks import pack
 from codesign.packing.images import Manifest, make_images, write_images
@@ -261,7 +261,8 @@ def _plan(run: FinishedRun, board: Board, weight_bits: int) -> PlanDocument:
         plan.accelerator.clock_mhz,
         plan.accelerator.block,
     )
-    return plan_document(make_plan(board, work, Budget(BudgetKind.COMPRESSION, plan.compression)), plan.seed)
+    budget = Budget(BudgetKind.COMPRESSION, plan.compression)
+    return plan_document(make_plan(board, work, budget, tracked), plan.seed)
 
 
 @torch.no_grad()
@@ -303,8 +304,8 @@ def _write(
     """Every file of the design folder."""
     run.start.model.save_pretrained(folder)
     run.start.tokenizer.save_pretrained(folder)
-    predicted = hardware.design(run.masks)
-    layers = tuple(_layers(predicted))
+    predicted, resources = hardware.predicted(run.masks), hardware.design(run.masks).resources
+    layers = tuple(_layers(hardware.layers(run.masks)))
     # In the narrowest integer type that holds it; the two scales that lead in and out stay float.
     whole = {name: stored(tensor).numpy() for name, tensor in constants(quantised.encoder)}
     scales = {"scales.embedding": quantised.scales[0], "scales.output": quantised.scales[-1]}
@@ -332,9 +333,9 @@ def _write(
         layers=layers,
         predicted=DesignPrediction(
             cycles=predicted.cycles,
-            dense_cycles=hardware.dense_design.cycles,
+            dense_cycles=predicted.dense_cycles,
             latency_ms=predicted.latency_ms,
-            resources=predicted.resources,
+            resources=resources,
         ),
         quantisation=Quantisation(
             ranges=choices.ranges.value,
@@ -354,8 +355,8 @@ def _write(
     return document, manifest
 
 
-def _layers(predicted: Predicted) -> Iterator[DesignLayer]:
-    for number, layer in enumerate(predicted.layers):
+def _layers(predicted: Sequence[LayerPlan]) -> Iterator[DesignLayer]:
+    for number, layer in enumerate(predicted):
         encoder_layer, part = divmod(number, len(MATRICES))
         yield DesignLayer(
             name=layer.name,
