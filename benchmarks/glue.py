@@ -310,7 +310,7 @@ def lines(content: Page) -> Iterator[str]:
     yield ""
     yield (
         "Scores are in points on the development set, of the weights after the last epoch: float, and of the integer"
-        " model that the hardware equals. Loss: dense float less pruned float. Otherwise: sentences that the integers"
+        " model, whose weight matrices are what the hardware computes. Loss: dense float less pruned float. Otherwise: sentences that the integers"
         " decide otherwise than the float model. Cycles: all 36 matrices on 128 tokens, from start to last output, of"
         " the hardware model and, where it says so, counted in simulated RTL; speed-up over the dense model on the"
         " same array, by the same model. Minutes are wall time, whatever else the machine did. One seed: the standard"

@@ -35,7 +35,7 @@ _ORIGINS = {
     RTL: "counted in the generated SystemVerilog, simulated with Verilator",
     HLS: "the generated HLS kernel, compiled as C++ and run; no synthesis",
     TORCH: "the float model, evaluated with PyTorch",
-    INTEGER: "the exact integer model that hardware is compared with",
+    INTEGER: "the exact integer model of the whole encoder; hardware is compared with its weight matrices",
     VITIS: "read from a Vitis report",
     BOARD: "the board's YAML file, which names its sources",
     FILES: "counted in the design's own files",
@@ -159,8 +159,8 @@ def _verdict(facts: Facts) -> Verdict:
     if found.right:
         return Verdict(
             "good",
-            f"Simulated: {outputs:,} outputs, {found.total.counted_cycles:,} cycles and the HLS kernel's are exactly"
-            " as predicted",
+            f"Simulated: {outputs:,} outputs of the weight matrices, {found.total.counted_cycles:,} cycles and the HLS"
+            " kernel's are exactly as predicted",
         )
     total = found.total
     return Verdict(
@@ -230,7 +230,8 @@ def _cycles_text(facts: Facts) -> str:
     a, found = facts.design.document.accelerator, facts.simulated
     text = (
         f"The array does {a.macs_per_cycle:,} multiply-accumulates per cycle. A matrix's cycles are those from its"
-        " first block's entry to its last result."
+        " first block's entry to its last result; from start to last output there are loading and storing too, while"
+        " the matrices overlap."
     )
     (no_rows, rows), (no_columns, columns) = facts.left_out
     if no_rows or no_columns:

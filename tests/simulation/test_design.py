@@ -32,7 +32,7 @@ def test_every_bit_and_every_cycle(
     folder = quantised(family)
     told = codesign("simulate", folder, "--work-dir", simulators)
     assert told.code == 0, told.err + told.out
-    assert "every output bit is the integer model's, every cycle the hardware model's" in told.out
+    assert "every output bit of the matrices is the integer model's, every cycle the hardware model's" in told.out
     result, document = (
         json.loads((folder / "sim.json").read_text()),
         yaml.safe_load((folder / "design.yaml").read_text()),
