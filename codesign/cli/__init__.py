@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -50,6 +51,9 @@ def _common(
 
 def main() -> NoReturn:
     """Run the command line; exit code 0, 2 for wrong input, 1 for a fault of the program."""
+    # Threads that wait for each other by spinning keep each other from working where the cores have other work too: a
+    # training step then takes ten times as long and more. Read when torch is loaded, which is later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     debug = "--debug" in sys.argv[1:2]
     try:
         code = app(standalone_mode=False)

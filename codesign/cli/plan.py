@@ -38,11 +38,11 @@ def plan(
 ) -> None:
     """Choose the PE array, and with it the block shape of the pruner, for a model on a board.
 
-    Searches arrays of R×C×L multipliers, places weights in block RAM, URAM or external memory, and picks by
-    array cycles under the budget; near ties go to the smaller block. What is predicted of the choice, and held against
-    --latency-ms, is a whole run, from start to last output, with the blocks of every matrix spread evenly. At most one
-    budget; none plans the dense model. Writes plan.yaml, plan.json and plan.png. Without --model or --shape: the small BERT that codesign makes
-    itself.
+    Searches arrays of R×C×L multipliers, places weights in block RAM, URAM or external memory, and picks by array
+    cycles under the budget; near ties go to the smaller block. What is predicted of the choice, and held against
+    --latency-ms, is a whole run, from start to last output, with the blocks of every matrix spread evenly. At
+    most one budget; none plans the dense model. Writes plan.yaml, plan.json and plan.png. Without --model or
+    --shape: the small BERT that codesign makes itself.
 
     Example:
 

@@ -159,8 +159,8 @@ def _verdict(facts: Facts) -> Verdict:
     if found.right:
         return Verdict(
             "good",
-            f"Simulated: {outputs:,} outputs of the weight matrices, {found.total.counted_cycles:,} cycles and the HLS"
-            " kernel's are exactly as predicted",
+            f"Simulated: {outputs:,} outputs of the weight matrices, {found.total.counted_cycles:,} cycles and the"
+            " HLS kernel's are exactly as predicted",
         )
     total = found.total
     return Verdict(
