@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -51,6 +52,17 @@ def test_heavy_packages_are_imported_only_where_used() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert "HEAVY []" in shown.stdout
+
+
+def test_threads_wait_without_spinning(codesign: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Before torch is loaded, which the test above looks after; what the user has set stays.
+    for given, wanted in ((None, "passive"), ("active", "active")):
+        monkeypatch.setenv("OMP_WAIT_POLICY", "")  # restored afterwards
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+        if given:
+            monkeypatch.setenv("OMP_WAIT_POLICY", given)
+        assert codesign("--version").code == 0
+        assert os.environ["OMP_WAIT_POLICY"] == wanted
 
 
 def test_planning_needs_no_torch(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="From a BERT-family model in PyTorch to an FPGA accelerator: plan the array for a board, prune the model"
-    " in blocks of its shape, generate the hardware and prove it.",
+    " in blocks of its shape, generate the hardware of its weight matrices and prove it.",
 )
 app.command("boards")(boards.boards)
 app.command("plan")(plan.plan)
@@ -55,6 +56,9 @@ def _common(
 
 def main() -> NoReturn:
     """Run the command line; exit code 0, 2 for wrong input, 1 for a fault of the program, 130 for Ctrl-C."""
+    # Threads that wait for each other by spinning keep each other from working where the cores have other work too: a
+    # training step then takes ten times as long and more. Read when torch is loaded, which is later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     debug = "--debug" in sys.argv[1:2]
     try:
         code = app(standalone_mode=False)

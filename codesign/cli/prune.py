@@ -230,7 +230,7 @@ def prune(
     from codesign.models import EMBEDDED_DEFAULT, load_shape
     from codesign.outputs import RUN, check_output
     from codesign.planning import load_plan, plan_document
-    from codesign.report.console import asking, console
+    from codesign.report.console import asking, console, tracked
     from codesign.tasks.task import find_task
 
     read = tuple(options.given_paths(plan, board))
@@ -249,7 +249,7 @@ def prune(
         with asking(model):
             shape = load_shape(model, tokens) if model else EMBEDDED_DEFAULT
         work = Work(shape, tokens, batch, weight_bits, groups, clock_mhz, given_block)
-        document = plan_document(make_plan(loaded, work, budget), seed or 0)
+        document = plan_document(make_plan(loaded, work, budget, tracked), seed or 0)
 
     main_process = int(os.environ.get("RANK", "0")) == 0
     if main_process:

@@ -31,10 +31,11 @@ def simulate(
 ) -> None:
     """Run a design's generated hardware and HLS code in simulation, and compare every bit and every cycle.
 
-    All matrices run one after another on the activations that the design's own sentences have in the integer model:
-    in the engine under Verilator, and in the HLS kernel compiled as C++. The exit code is 1 where an output differs
-    from the integer model's, or a cycle or a loop trip from the hardware model's. Results go to sim.json in the
-    design folder, in the place of those of an earlier simulation.
+    All weight matrices run one after another on the activations that the design's own sentences have in the integer
+    model: in the engine under Verilator, and in the HLS kernel compiled as C++. What lies between them (QKᵀ, PV,
+    softmax, LayerNorm) has no hardware yet and comes from the integer model. The exit code is 1 where an output
+    differs from the integer model's, or a cycle or a loop trip from the hardware model's. Results go to sim.json
+    in the design folder, in the place of those of an earlier simulation.
 
     Example:
 

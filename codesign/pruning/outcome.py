@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from codesign import __version__
 from codesign.checksums import FILES, file_hash, sealed
 from codesign.files import to_json, to_yaml
-from codesign.hardware.predict import Design
+from codesign.hardware.run import Prediction
 from codesign.outputs import Output
 from codesign.pruning.budget import Hardware
 from codesign.pruning.encoder import Matrices
@@ -74,14 +74,9 @@ class Outcome:
     processes: int
 
     @cached_property
-    def design(self) -> Design:
-        """What is predicted of the pruned model."""
-        return self.hardware.design(self.masks)
-
-    @cached_property
-    def dense_design(self) -> Design:
-        """What is predicted of the dense model on the same array."""
-        return self.hardware.dense_design
+    def predicted(self) -> Prediction:
+        """Of a whole run of the pruned model."""
+        return self.hardware.predicted(self.masks)
 
     @property
     def headline(self) -> tuple[str, float, float]:
@@ -129,11 +124,11 @@ class Outcome:
                 "other": parameters - encoder - embeddings,
                 "nonzero_in_matrices": sum(int(m.weight.count_nonzero()) for m in self.matrices.values()),
             },
-            "predicted_speedup": self.dense_design.cycles / self.design.cycles,
+            "predicted_speedup": self.predicted.speedup,
             "predicted": {
-                "cycles": self.design.cycles,
-                "dense_cycles": self.dense_design.cycles,
-                "latency_ms": self.design.latency_ms,
+                "cycles": self.predicted.cycles,
+                "dense_cycles": self.predicted.dense_cycles,
+                "latency_ms": self.predicted.latency_ms,
                 "board": plan.board,
                 "tokens": plan.tokens,
                 "batch": plan.batch,
@@ -151,7 +146,7 @@ class Outcome:
                     "predicted_cycles": layer.predicted_cycles,
                     "weight_memory": layer.weight_memory.value,
                 }
-                for layer in self.design.layers
+                for layer in self.hardware.layers(self.masks)
             ],
             "settings": asdict(self.settings),
             "seed": self.settings.seed,

@@ -184,7 +184,7 @@ def without_effect(settings: Settings, given: Collection[str], block_columns: in
 
 
 EMBEDDED: dict[str, Any] = {
-    "dense_epochs": 3.0,
+    "dense_epochs": 8.0,
     "dense_learning_rate": 1e-3,
     "sparse_epochs": 2.0,
     "retrain_epochs": 2.0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from codesign.design.document import (
 from codesign.errors import InputError
 from codesign.files import disk_reason, is_disk_error, to_json, to_yaml
 from codesign.hardware.plan import make_plan
-from codesign.hardware.predict import Design as Predicted
+from codesign.hardware.predict import LayerPlan
 from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.outputs import DESIGN as DESIGN_OUTPUT
 from codesign.outputs import Output, amend, claim
@@ -301,7 +301,8 @@ def _plan(run: FinishedRun, board: Board, weight_bits: int) -> PlanDocument:
         plan.accelerator.clock_mhz,
         plan.accelerator.block,
     )
-    return plan_document(make_plan(board, work, Budget(BudgetKind.COMPRESSION, plan.compression)), plan.seed)
+    budget = Budget(BudgetKind.COMPRESSION, plan.compression)
+    return plan_document(make_plan(board, work, budget, tracked), plan.seed)
 
 
 @torch.no_grad()
@@ -344,8 +345,8 @@ def _write(
     """Every file of the design folder."""
     run.start.model.save_pretrained(folder)
     run.start.tokenizer.save_pretrained(folder)
-    predicted = hardware.design(run.masks)
-    layers = tuple(_layers(predicted))
+    predicted, resources = hardware.predicted(run.masks), hardware.design(run.masks).resources
+    layers = tuple(_layers(hardware.layers(run.masks)))
     # In the narrowest integer type that holds it; the two scales that lead in and out stay float.
     whole = {name: stored(tensor).numpy() for name, tensor in constants(quantised.encoder)}
     scales = {"scales.embedding": quantised.scales[0], "scales.output": quantised.scales[-1]}
@@ -373,9 +374,9 @@ def _write(
         layers=layers,
         predicted=DesignPrediction(
             cycles=predicted.cycles,
-            dense_cycles=hardware.dense_design.cycles,
+            dense_cycles=predicted.dense_cycles,
             latency_ms=predicted.latency_ms,
-            resources=predicted.resources,
+            resources=resources,
         ),
         quantisation=Quantisation(
             ranges=choices.ranges.value,
@@ -401,8 +402,8 @@ def _write(
     return document, manifest
 
 
-def _layers(predicted: Predicted) -> Iterator[DesignLayer]:
-    for number, layer in enumerate(predicted.layers):
+def _layers(predicted: Sequence[LayerPlan]) -> Iterator[DesignLayer]:
+    for number, layer in enumerate(predicted):
         encoder_layer, part = divmod(number, len(MATRICES))
         yield DesignLayer(
             name=layer.name,

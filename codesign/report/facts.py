@@ -25,7 +25,7 @@ from codesign.hardware.resources import (
     Resources,
     total,
 )
-from codesign.hardware.run import RunMatrix, dense_run_cycles, run_times
+from codesign.hardware.run import dense_run_cycles, pruned, run_cycles
 from codesign.packing.blocks import kept_blocks
 from codesign.packing.images import Size, read_manifest
 from codesign.report.vitis import VitisReport
@@ -164,16 +164,13 @@ class Facts:
 
     @cached_property
     def predicted_cycles(self) -> int:
-        """From start to last output, of the hardware model; without the streams where not ``whole``."""
+        """From start to last output, of the hardware model."""
         d = self.design.document
-        if not self.whole:
-            return d.predicted.cycles
-        parts = [(layer, self.design.part(layer).packed) for layer in d.layers]
         matrices = [
-            RunMatrix(packed.block_columns, packed.row_blocks.tolist(), layer.weight_memory, layer.activation)
-            for layer, packed in parts
+            pruned(kept_blocks(self.design.packed(layer)), layer.weight_memory, activation=layer.activation)
+            for layer in d.layers
         ]
-        return run_times(d.accelerator, self.board, matrices, self._tokens)[-1].sent
+        return run_cycles(d.accelerator, self.board, matrices, self._tokens, d.tokens)
 
     @property
     def cycles(self) -> int:
@@ -185,15 +182,14 @@ class Facts:
         """The same of the dense model on the same array, of the hardware model."""
         if self.simulated:
             return self.simulated.total.dense_cycles
-        if not self.whole:
-            return self.design.document.predicted.dense_cycles
+        d = self.design.document
         matrices = [placed.sparse.matrix for placed in self._placed]
-        return dense_run_cycles(self.design.document.accelerator, self.board, matrices, self._tokens)
+        return dense_run_cycles(d.accelerator, self.board, matrices, self._tokens, d.tokens)
 
     @property
-    def whole(self) -> bool:
-        """Whether all tokens pass in one run, which is what start to last output are known of."""
-        return self._tokens <= self.design.document.accelerator.max_tokens
+    def in_parts(self) -> bool:
+        """Whether the batch has more tokens than the buffers hold, so that it passes in several runs."""
+        return self._tokens > self.design.document.accelerator.max_tokens
 
     @property
     def _tokens(self) -> int:

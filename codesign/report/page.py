@@ -36,7 +36,7 @@ _ORIGINS = {
     RTL: "counted in the generated SystemVerilog, simulated with Verilator",
     HLS: "the generated HLS kernel, compiled as C++ and run; no synthesis",
     TORCH: "the float model, evaluated with PyTorch",
-    INTEGER: "the exact integer model that hardware is compared with",
+    INTEGER: "the exact integer model of the whole encoder; hardware is compared with its weight matrices",
     VITIS: "read from a Vitis report",
     BOARD: "the board's YAML file, which names its sources",
     FILES: "counted in the design's own files",
@@ -163,8 +163,8 @@ def _verdict(facts: Facts) -> Verdict:
     if found.right:
         return Verdict(
             "good",
-            f"Simulated: {outputs:,} outputs, {found.total.counted_cycles:,} cycles and the HLS kernel's are exactly"
-            " as predicted",
+            f"Simulated: {outputs:,} outputs of the weight matrices, {found.total.counted_cycles:,} cycles and the"
+            " HLS kernel's are exactly as predicted",
         )
     total = found.total
     return Verdict(
@@ -198,9 +198,8 @@ def _tiles(facts: Facts) -> Iterator[Tile]:
             total.counted_cycles != total.predicted_cycles,
         )
     else:
-        title = "start to last output" if facts.whole else "all matrices"
-        note = "cycles" if facts.whole else "cycles, loading and storing left out"
-        yield Tile(title, f"{facts.cycles:,}", note, [MODEL])
+        note = "cycles, of all parts of the batch" if facts.in_parts else "cycles"
+        yield Tile("start to last output", f"{facts.cycles:,}", note, [MODEL])
     source = [RTL] if total else [MODEL]
     yield Tile("latency", f"{facts.latency_ms:.3f} ms", f"at {clock:g} MHz, matrices only", source)
     over = "over the dense model on the same array"
@@ -235,7 +234,8 @@ def _cycles_text(facts: Facts) -> str:
     a, found = facts.design.document.accelerator, facts.simulated
     text = (
         f"The array does {a.macs_per_cycle:,} multiply-accumulates per cycle. A matrix's cycles are those from its"
-        " first block's entry to its last result."
+        " first block's entry to its last result; from start to last output there are loading and storing too, while"
+        " the matrices overlap."
     )
     (no_rows, rows), (no_columns, columns) = facts.left_out
     if no_rows or no_columns:

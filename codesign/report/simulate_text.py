@@ -50,7 +50,7 @@ def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType
     yield f"{total.seconds:.2f} s of simulation: {speed}; {total.hls_seconds:.2f} s of the HLS kernel's"
     yield ""
     if outcome.right:
-        yield "every output bit is the integer model's, every cycle the hardware model's"
+        yield "every output bit of the matrices is the integer model's, every cycle the hardware model's"
         yield "the HLS kernel gives the same bits, in the trips that the hardware model says"
     else:
         yield (

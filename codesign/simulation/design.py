@@ -102,7 +102,7 @@ def simulate_design(
             board,
             [Matrix(layer.name, layer.out_features, layer.in_features, layer.activation) for layer in layers],
             tokens,
-            latency,
+            latency=latency,
         ),
         dict(zip(("weights", "activations", "results"), found.stalls, strict=True)),
         sum(outcome.mismatches for outcome in outcomes),

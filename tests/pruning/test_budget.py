@@ -40,7 +40,7 @@ def importances(planned: Hardware, seed: int) -> dict[str, torch.Tensor]:
 
 def spent(planned: Hardware, masks: Masks) -> float:
     if planned.plan.budget.kind is BudgetKind.LATENCY:
-        return planned.design(masks).latency_ms
+        return planned.predicted(masks).latency_ms
     return 1 / planned.compression(masks)
 
 
@@ -73,7 +73,7 @@ def test_no_block_is_pruned_that_costs_no_cycles() -> None:
     together = planned.blocks_together
     assert max(together.values()) > 1
     masks = select(importances(planned, 1), planned.block_cost, planned.allows, Rules(floor=0.02), together=together)
-    cycles = planned.design(masks).cycles
+    cycles = planned.design(masks).array_cycles
     empty = full = 0
     for name, mask in masks.items():
         # Rows that are run have what costs nothing; one more block, in such a row or in an empty one, costs cycles.
@@ -84,7 +84,7 @@ def test_no_block_is_pruned_that_costs_no_cycles() -> None:
             if not mask[row].all():
                 more = mask.clone()
                 more[row, int((~mask[row]).nonzero()[0])] = True
-                assert planned.design({**masks, name: more}).cycles > cycles
+                assert planned.design({**masks, name: more}).array_cycles > cycles
                 full += 1
     assert empty
     assert full

@@ -192,7 +192,7 @@ def test_a_page_with_simulation(codesign: Run, design: Path) -> None:
     macs = sum(layer["nonzero_blocks"] for layer in document["layers"]) * a["rows"] * a["cols"] * document["tokens"]
     assert f"{macs * document['batch'] / (a['rows'] * a['cols'] * a['lanes'] * 24680):.1%}" in told.out
     page = read(design.parent / "page")
-    assert "24,680 cycles and the HLS kernel's are exactly as predicted" in page.text
+    assert "outputs of the weight matrices, 24,680 cycles and the HLS kernel's are exactly as predicted" in page.text
     assert "2.00×" in page.text  # 49,360 ÷ 24,680
     assert f"{24680 / a['clock_mhz'] / 1000:.3f} ms" in page.text
     assert "waited 13 cycles for activations" in page.text
