@@ -357,9 +357,9 @@ def test_a_swapped_head_scores_as_the_other_and_its_run_reads_so(
         return json.loads((tmp_path / name / "metrics.json").read_text())["all_metrics"]
 
     def integer(name: str) -> float:
-        told = codesign("quantize", tmp_path / name, "-o", tmp_path / f"design-{name}", "--calibration", 16)
+        told = codesign("quantize", tmp_path / name, "-o", tmp_path / "design", "--calibration", 16, "--overwrite")
         assert told.code == 0, told.err
-        return json.loads((tmp_path / f"design-{name}" / "metrics.json").read_text())["all_metrics"]["integer"]
+        return json.loads((tmp_path / "design" / "metrics.json").read_text())["all_metrics"]["integer"]
 
     def unlike(tensors: dict[str, Tensor]) -> None:
         tensors["classifier.bias"] = torch.tensor([0.3, 0.0])
