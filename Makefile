@@ -49,7 +49,7 @@ $(DEMO)/hls/manifest.json: $(DEMO)/prune/design/design.yaml $(EVERYTHING)
 
 $(DEMO)/prune/design/sim.json: $(DEMO)/prune/design/design.yaml $(EVERYTHING)
 	@echo
-	@echo "The design's hardware in simulation, bit for bit and cycle for cycle:"
+	@echo "The hardware of the design's weight matrices in simulation, bit for bit and cycle for cycle:"
 	$(BIN)/codesign simulate $(DEMO)/prune/design --work-dir build/sim
 
 test: $(STAMP)

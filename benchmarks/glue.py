@@ -309,12 +309,13 @@ def lines(content: Page) -> Iterator[str]:
     )
     yield ""
     yield (
-        "Scores are in points on the development set, of the weights after the last epoch: float, and of the integer"
-        " model that the hardware equals. Loss: dense float less pruned float. Otherwise: sentences that the integers"
-        " decide otherwise than the float model. Cycles: all 36 matrices on 128 tokens, from start to last output, of"
-        " the hardware model and, where it says so, counted in simulated RTL; speed-up over the dense model on the"
-        " same array, by the same model. Minutes are wall time, whatever else the machine did. One seed: the standard"
-        " error of an accuracy of 89 % is 1.1 points on SST-2's 872 sentences, that of 63 % 2.9 on RTE's 277."
+        "Scores are in points on the development set, of the weights after the last epoch: float, and of the"
+        " integer model, whose weight matrices are what the hardware computes. Loss: dense float less pruned float."
+        " Otherwise: sentences that the integers decide otherwise than the float model. Cycles: all 36 matrices on"
+        " 128 tokens, from start to last output, of the hardware model and, where it says so, counted in simulated"
+        " RTL; speed-up over the dense model on the same array, by the same model. Minutes are wall time, whatever"
+        " else the machine did. One seed: the standard error of an accuracy of 89 % is 1.1 points on SST-2's 872"
+        " sentences, that of 63 % 2.9 on RTE's 277."
     )
     yield ""
     yield "![Scores against compression](glue.png)"

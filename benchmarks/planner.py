@@ -20,7 +20,12 @@ BERT_BASE = "name=BERT-base,hidden=768,layers=12,ffn=3072,heads=12"
 def main() -> None:
     """Measure and print."""
     work = Work(parse_shape(BERT_BASE))
-    budgets = (Budget(), Budget(BudgetKind.COMPRESSION, 2.0), Budget(BudgetKind.COMPRESSION, 5.0))
+    budgets = (
+        Budget(),
+        Budget(BudgetKind.COMPRESSION, 2.0),
+        Budget(BudgetKind.COMPRESSION, 5.0),
+        Budget(BudgetKind.LATENCY, 5.0),
+    )
     longest = 0.0
     for name in board_names():
         board = load_board(name)

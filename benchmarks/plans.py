@@ -28,8 +28,8 @@ BUDGETS = (Budget(), Budget(BudgetKind.COMPRESSION, 2.0), Budget(BudgetKind.COMP
 ON_CHIP = Budget(BudgetKind.ON_CHIP)
 
 _HEADER = (
-    "| board | budget | array R×C×L | Q | tokens held | kept | ms | cycles | DSP | LUT | BRAM18 | URAM | weights in "
-    "| binds | bound by |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
+    "| board | budget | array R×C×L | Q | tokens held | kept | ms | cycles | speed-up | DSP | LUT | BRAM18 | URAM "
+    "| weights in | binds | bound by |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 
 
@@ -50,10 +50,13 @@ def _page(boards: list[Board]) -> Iterator[str]:
     yield ""
     yield (
         "All figures are predictions of the hardware model: no board, no Vitis and no simulation stands behind them. "
-        "One sentence of 128 tokens, int8, the board's default clock. Cycles are those of the encoder's weight "
-        "matrices on the engine; QKᵀ, PV, softmax and LayerNorm are outside. Q: cycles in which a token group is "
+        "One sentence of 128 tokens, int8, the board's default clock. Cycles are those of a whole run of the "
+        "encoder's weight matrices on the engine, from start to last output, with the blocks of every matrix spread "
+        "evenly; speed-up is over the same array with nothing pruned. QKᵀ, PV, softmax and LayerNorm are outside. "
+        "Q: cycles in which a token group is "
         "requantised. Kept: nonzero over all blocks. Binds: the resource of which most of the usable part is taken. "
-        "Where fewer than 128 tokens are held, activations cross external memory between matrices."
+        "Where fewer than 128 tokens are held, activations cross external memory between matrices, and every matrix "
+        "is run part by part."
     )
     for text in MODELS:
         shape = parse_shape(text)
@@ -81,7 +84,7 @@ def table_row(board: Board, shape: EncoderShape, budget: Budget) -> str:
     try:
         plan = make_plan(board, Work(shape), budget)
     except InputError as error:
-        return f"| {board.name} | {budget} | {error.problem} " + "| " * 12 + "|"
+        return f"| {board.name} | {budget} | {error.problem} " + "| " * 13 + "|"
     return _cells(plan)
 
 
@@ -98,8 +101,9 @@ def _cells(plan: Plan) -> str:
         str(accelerator.requant_interval),
         str(accelerator.max_tokens),
         f"{chosen.density:.1%}",
-        f"{chosen.latency_ms:.3f}",
-        f"{chosen.cycles:,}",
+        f"{plan.predicted.latency_ms:.3f}",
+        f"{plan.predicted.cycles:,}",
+        f"{plan.predicted.speedup:.2f}×",
         *(f"{n:,}" for n in (used.dsp, used.lut, used.bram18, used.uram)),
         ", ".join(f"{count} {place}" for place, count in sorted(places.items())),
         tightest(chosen.resources, plan.board)[0].upper(),

@@ -14,7 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from codesign.errors import InputError
 from codesign.files import read_yaml
+from codesign.names import BoardName, Identifier, Part, Platform, Title
 from codesign.shipped import data_folder
+
+MOST_PORTS_OF_A_BANK = 15
+"""Kernel ports that v++ connects to one bank of memory (AMD UG1393, Mapping Kernel Ports to Memory)."""
+KERNEL_PORTS = 3
+"""Of a kernel, besides those to external weights: activations, results, weights for URAM."""
 
 
 class DspType(StrEnum):
@@ -60,14 +66,22 @@ class Usable(_Strict):
     bandwidth: Fraction
 
 
+class Banks(_Strict):
+    """The parts of a memory that v++ connects a kernel's ports to: ``sp=…:TAG[0]`` to ``TAG[count − 1]``."""
+
+    tag: Identifier
+    count: Count
+
+
 class Memory(_Strict):
-    """One external memory that the programmable logic can read."""
+    """One external memory that the programmable logic can read; ``banks``: null where v++ links nothing to it."""
 
     kind: Literal["DDR3", "DDR3L", "DDR4", "LPDDR4", "HBM2"]
     bytes: Count
     bus_bits: Count
     transfer_mts: Annotated[float, Field(gt=0, description="million transfers per second per pin")]
     gb_per_s: Annotated[float, Field(gt=0, description="theoretical rate, 1e9 bytes per second")]
+    banks: Banks | None = None
 
     @field_validator("bus_bits")
     @classmethod
@@ -116,7 +130,7 @@ class Clock(_Strict):
 class Vitis(_Strict):
     """What the Vitis tools need to know of the board."""
 
-    platform: str | None = Field(description="base platform name, or null where the vendor ships none")
+    platform: Platform | None = Field(description="base platform name, or null where the vendor ships none")
     flow_target: Literal["vitis", "vivado"]
 
 
@@ -134,9 +148,9 @@ class Board(_Strict):
     it came from; the longest matching path speaks for a number, and every number must have one.
     """
 
-    name: Annotated[str, Field(min_length=1, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-    title: Annotated[str, Field(min_length=1)]
-    part: Annotated[str, Field(min_length=1)]
+    name: BoardName
+    title: Title
+    part: Part
     device: Device
     usable: Usable
     memories: Annotated[list[Memory], Field(min_length=1)]
@@ -157,6 +171,24 @@ class Board(_Strict):
                 raise ValueError(f"sources: {path!r} is no field of this file; accepted: a dotted path of one")
         return self
 
+    @model_validator(mode="after")
+    def _kernels_reach_memory(self) -> Board:
+        if self.vitis.flow_target != "vitis":
+            return self
+        where = f"memories.{self.memories.index(self.fastest_memory)}.banks"
+        banks = self.fastest_memory.banks
+        if banks is None:
+            raise ValueError(
+                f"{where}: v++ must be told which bank each port reaches; accepted: a tag and a count, such as"
+                " {tag: DDR, count: 4}"
+            )
+        if self.axi.ports + KERNEL_PORTS > MOST_PORTS_OF_A_BANK * banks.count:
+            raise ValueError(
+                f"axi.ports: {self.axi.ports} ports and {KERNEL_PORTS} of the kernel's own are too many for"
+                f" {banks.count} banks; accepted: {MOST_PORTS_OF_A_BANK * banks.count - KERNEL_PORTS} or fewer"
+            )
+        return self
+
     def facts(self) -> dict[str, object]:
         """Every figure and name of the description by its dotted path, in the order of the file."""
         return dict(_leaves(self.model_dump(exclude={"name", "title", "sources"}, mode="json")))
@@ -166,14 +198,19 @@ class Board(_Strict):
         return next((p for p in reversed(list(_prefixes(path))) if p in self.sources), None)
 
     @property
+    def fastest_memory(self) -> Memory:
+        """The external memory that the ports of ``axi`` lead to."""
+        return max(self.memories, key=lambda memory: memory.gb_per_s)
+
+    @property
     def read_bytes_per_second(self) -> float:
         """What long reads from the fastest external memory can count on, in bytes per second."""
-        return max(memory.gb_per_s for memory in self.memories) * 1e9 * self.usable.bandwidth
+        return self.fastest_memory.gb_per_s * 1e9 * self.usable.bandwidth
 
     @property
     def external_bytes(self) -> int:
         """Capacity of the fastest external memory, in bytes."""
-        return max(self.memories, key=lambda memory: memory.gb_per_s).bytes
+        return self.fastest_memory.bytes
 
 
 def _check_power_of_two(bits: int) -> int:
@@ -220,3 +257,22 @@ def load_board(board: str | Path) -> Board:
                 "unknown board", value=text, accepted=f"a YAML file's path, or one of {', '.join(board_names())}"
             )
     return read_yaml(path, Board)
+
+
+def board_of(name: str, given: str | None, whose: object) -> Board:
+    """The board that something was made for: as given, or by its name where it is one of the package's.
+
+    Args:
+        name: Of the board that it was made for.
+        given: A board's name or YAML file; None for the former.
+        whose: What was made for it, for the error.
+
+    Raises:
+        InputError: Neither is to be had, or the file is not valid.
+    """
+    if given is None and name not in board_names():
+        raise InputError(
+            "made for a board of your own, which its file alone describes", file=whose, field="board", value=name,
+            accepted=f"--board FILE (-b), the YAML file of {name}",
+        )  # fmt: skip
+    return load_board(given or name)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+_LONGEST = 200
+"""Characters of a value that are shown: what a file holds may be a page."""
+
 
 class InputError(Exception):
     """A mistake in what the user gave, told in one clear line.
@@ -26,7 +29,9 @@ class InputError(Exception):
         accepted: str | None = None,
     ) -> None:
         where = ": ".join(str(part) for part in (file, field) if part is not None)
-        shown = "" if value is None else f" (got {value!r})"
+        given = repr(value)
+        given = given if len(given) <= _LONGEST else given[:_LONGEST] + "…"
+        shown = "" if value is None else f" (got {given})"
         hint = "" if accepted is None else f"; accepted: {accepted}"
         super().__init__(f"{where + ': ' if where else ''}{problem}{shown}{hint}")
         self.problem = problem

@@ -28,6 +28,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from codesign.checksums import file_hash
 from codesign.errors import InputError
 from codesign.files import TEMPORARY, disk_reason, is_disk_error, ordinary_permissions, to_json, write_bytes
 
@@ -118,7 +119,7 @@ class Output:
             new = Path(tempfile.mkdtemp(prefix=TEMPORARY, dir=self.folder))
             fill(new)
             ordinary_permissions(new)
-            files = {p.relative_to(new).as_posix(): _digest(p) for p in sorted(new.rglob("*")) if p.is_file()}
+            files = {p.relative_to(new).as_posix(): file_hash(p) for p in sorted(new.rglob("*")) if p.is_file()}
             before = _read_marker(self.folder)
             _check_content(self.folder, self.kind, before)
             self._check_way(files, before)
@@ -151,7 +152,7 @@ class Output:
             path = self.folder / name
             if not path.exists():
                 continue
-            found = _digest(path) if path.is_file() else ""
+            found = file_hash(path) if path.is_file() else ""
             if found != digest and not (before and before.knows(name, found)):
                 raise InputError(
                     f"in the way, and not as codesign {self.kind.command} wrote it",
@@ -238,7 +239,7 @@ def amend(folder: Path, name: str, data: bytes) -> None:
     try:
         with FileLock(folder / LOCK, timeout=10):
             marker = _read_marker(folder)
-            ours = marker is not None and (folder / name).is_file() and marker.knows(name, _digest(folder / name))
+            ours = marker is not None and (folder / name).is_file() and marker.knows(name, file_hash(folder / name))
             write_bytes(folder / name, data)
             if marker is not None and ours:
                 files = {**marker.files, name: hashlib.sha256(data).hexdigest()}
@@ -378,7 +379,7 @@ def _strangers(folder: Path, kind: Kind, marker: _Marker) -> Iterator[tuple[Path
                 continue
             if path.is_symlink() or name not in {**marker.files, **marker.leaving}:
                 yield path, f"codesign {kind.command} has not written this, and it is in its output"
-            elif not marker.knows(name, _digest(path)):
+            elif not marker.knows(name, file_hash(path)):
                 yield path, f"this has been changed since codesign {kind.command} wrote it"
 
 
@@ -435,7 +436,7 @@ def _complete_move(folder: Path, kind: Kind) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         for name, digest in marker.leaving.items():
             path = folder / name
-            if name not in marker.files and path.is_file() and _digest(path) == digest:
+            if name not in marker.files and path.is_file() and file_hash(path) == digest:
                 path.unlink()
                 _remove_empty(path.parent, folder)
         for name in sorted(pending, key=lambda name: name == kind.last):
@@ -486,9 +487,3 @@ def _write_marker(folder: Path, marker: _Marker) -> None:
     if marker.moving:
         content |= {"moving": marker.moving, "leaving": dict(marker.leaving)}
     write_bytes(folder / MARKER, to_json(content).encode())
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

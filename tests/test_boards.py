@@ -83,6 +83,17 @@ BAD = [
     ("  default_mhz: 300", "  default_mhz: 900", "clock", "", "at most 600"),
     ("    gb_per_s: 17.06", "    gb_per_s: 30", "memories.0", "", "17.06"),
     ("  flow_target: vivado", "  flow_target: quartus", "vitis.flow_target", "quartus", "vivado"),
+    # What reaches Tcl, make, C++ and pages is nothing but a name.
+    ("part: xczu7ev-ffvc1156-2-e", "part: 'x\"; rm -rf /; \"'", "part", "rm -rf", "letters, digits"),
+    ("part: xczu7ev-ffvc1156-2-e", "part: ''", "part", "''", "letters, digits"),
+    ("part: xczu7ev-ffvc1156-2-e", 'part: "x\\n"', "part", "x", "letters, digits"),
+    ("name: zcu104", "name: ZCU104", "name", "ZCU104", "lower-case letters"),
+    ("name: zcu104", 'name: "a\\nb"', "name", "a", "lower-case letters"),
+    ("title: AMD Zynq", "title: AMD */ Zynq", "title", "*/", "spaces"),
+    ("title: AMD Zynq", "title: AMD \\ Zynq", "title", "AMD", "spaces"),
+    ("  platform: xilinx", "  platform: a;xilinx", "vitis.platform", "a;xilinx", "letters, digits"),
+    ("    banks: null", "    banks: {tag: 'DDR[0]\\nsp=x', count: 4}", "memories.0.banks.tag", "DDR", "letters"),
+    ("    banks: null", "    banks: {tag: DDR, count: 0}", "memories.0.banks.count", "0", "greater than 0"),
 ]
 
 
@@ -97,6 +108,36 @@ def test_bad_field_is_named(tmp_path: Path, old: str, new: str, field: str, valu
     assert value in message
     assert accepted in message.partition("; accepted: ")[2]
     assert "\n" not in message
+
+
+def test_ports_of_a_kernel_need_banks(tmp_path: Path) -> None:
+    """Where v++ links it, and as many as there is room for: 15 ports at a bank (AMD UG1393)."""
+    text = (data_folder("boards") / "u250.yaml").read_text()
+    path = tmp_path / "mine.yaml"
+    for old, new, message in (
+        (
+            "    banks: {tag: DDR, count: 4}\n",
+            "",
+            r"memories\.0\.banks: v\+\+ must be told .*accepted: a tag and a count",
+        ),
+        ("  ports: 4", "  ports: 58", r"axi\.ports: 58 ports and 3 of the kernel's own .*accepted: 57 or fewer"),
+    ):
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
+        with pytest.raises(InputError, match=message):
+            load_board(path)
+    path.write_text(text.replace("  ports: 4", "  ports: 57"))
+    assert load_board(path).axi.ports == 57
+
+
+def test_banks_are_of_the_ports_memory() -> None:
+    """The channels that the files name stand for the whole memory: UG1393 and UG1120 have 256 MB and 16 GB each."""
+    sizes = {"u50": 256 << 20, "u280": 256 << 20, "u250": 16 << 30}
+    for name in VENDOR:
+        board = load_board(name)
+        assert (board.fastest_memory.banks is None) == (name not in sizes)
+        if board.fastest_memory.banks:
+            assert board.fastest_memory.bytes // board.fastest_memory.banks.count == sizes[name]
 
 
 def test_missing_field_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -51,6 +52,17 @@ def test_heavy_packages_are_imported_only_where_used() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert "HEAVY []" in shown.stdout
+
+
+def test_threads_wait_without_spinning(codesign: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Before torch is loaded, which the test above looks after; what the user has set stays.
+    for given, wanted in ((None, "passive"), ("active", "active")):
+        monkeypatch.setenv("OMP_WAIT_POLICY", "")  # restored afterwards
+        monkeypatch.delenv("OMP_WAIT_POLICY")
+        if given:
+            monkeypatch.setenv("OMP_WAIT_POLICY", given)
+        assert codesign("--version").code == 0
+        assert os.environ["OMP_WAIT_POLICY"] == wanted
 
 
 def test_planning_needs_no_torch(tmp_path: Path) -> None:
@@ -121,6 +133,33 @@ BAD = [
     (["plan", "--board", "zcu104", "--tokens", "0"], "--tokens: not accepted (got 0); accepted: 1 to 65536"),
     (["plan", "--board", "zcu104", "--weight-bits", "3"], "--weight-bits: not accepted (got 3); accepted: 8 or 4"),
     (["plan", "--board", "zcu104", "--compression", "0.5"], "--compression"),
+    *[
+        (["plan", "--board", "zcu104", f"{option}={value}"], f"{option}: not accepted (got {value}); accepted: ")
+        for option in ("--compression", "--latency-ms", "--clock-mhz")
+        for value in ("nan", "inf", "-inf", "-5.0", "0.0", "1e+30")
+    ],
+    *[
+        (["plan", "--board", "zcu104", f"{option}={value}"], f"{option}: not accepted (got {value}); accepted: ")
+        for option in ("--tokens", "--batch", "--weight-bits")
+        for value in (-5, 0, 10**20)
+    ],
+    *[
+        ([*command, f"--seed={value}"], f"--seed: not accepted (got {value}); accepted: 0 to 4294967295")
+        for command in (
+            ["plan", "--board", "zcu104"],
+            ["prune", "--board", "zcu104"],
+            ["quantize", "gone"],
+            ["gen-hls", "gone"],
+        )
+        for value in (-5, 2**32)
+    ],
+    (
+        ["prune", "--board", "zcu104", "--dense-epochs=nan"],
+        "--dense-epochs: not accepted (got nan); accepted: 0 to 1",
+    ),
+    (["prune", "--board", "zcu104", "--columns=label=a"], "--columns: the embedded default makes its own data"),
+    (["plan", "--board", "zcu104", "--block", f"4x{'9' * 5000}"], "--block: not a block shape"),
+    (["plan", "--board", "zcu104", "--shape", f"hidden={'9' * 5000},layers=1,ffn=4,heads=1"], "hidden: not a size"),
     (["plan", "--board", "zcu104", "--compression", "2", "--fit", "on-chip"], "give one budget, not 2"),
     (["plan", "--board", "zcu104", "--fit", "bram"], "--fit: not accepted (got 'bram'); accepted: on-chip"),
     (["plan", "--board", "zcu104", "--block", "16"], "--block: not a block shape (got '16'); accepted: RxC, such as"),
@@ -137,7 +176,7 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(b[0]) for b in BAD])
+@pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(b[0])[:80] for b in BAD])
 def test_bad_input_is_one_line_and_exit_code_2(codesign: Run, arguments: list[str], message: str) -> None:
     told = codesign(*arguments)
     assert told.code == 2

@@ -63,3 +63,8 @@ def test_unreadable_input(tmp_path: Path) -> None:
         (tmp_path / "b").chmod(0)
         with pytest.raises(InputError, match="cannot be read"):
             read_text(tmp_path / "b")
+
+
+def test_a_long_value_is_shown_by_its_beginning() -> None:
+    told = str(InputError("not accepted", field="--x", value="9" * 5000, accepted="less"))
+    assert told == f"--x: not accepted (got '{'9' * 199}…); accepted: less"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, NoReturn
 
@@ -10,6 +11,7 @@ from typer.exceptions import TyperException
 
 from codesign import __version__
 from codesign.cli import boards, gen_hls, plan, prune, quantize, report, simulate
+from codesign.cli.stopping import StoppedError
 from codesign.errors import InputError
 
 app = typer.Typer(
@@ -19,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="From a BERT-family model in PyTorch to an FPGA accelerator: plan the array for a board, prune the model"
-    " in blocks of its shape, generate the hardware and prove it.",
+    " in blocks of its shape, generate the hardware of its weight matrices and prove it.",
 )
 app.command("boards")(boards.boards)
 app.command("plan")(plan.plan)
@@ -28,6 +30,10 @@ app.command("quantize")(quantize.quantize)
 app.command("simulate")(simulate.simulate)
 app.command("gen-hls")(gen_hls.gen_hls)
 app.command("report")(report.report)
+
+
+_STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
 
 
 def _show_version(wanted: bool) -> None:
@@ -49,7 +55,10 @@ def _common(
 
 
 def main() -> NoReturn:
-    """Run the command line; exit code 0, 2 for wrong input, 1 for a fault of the program."""
+    """Run the command line; exit code 0, 2 for wrong input, 1 for a fault of the program, 130 for Ctrl-C."""
+    # Threads that wait for each other by spinning keep each other from working where the cores have other work too: a
+    # training step then takes ten times as long and more. Read when torch is loaded, which is later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     debug = "--debug" in sys.argv[1:2]
     try:
         code = app(standalone_mode=False)
@@ -61,9 +70,12 @@ def main() -> NoReturn:
         if message:
             print(f"codesign: {' '.join(message.split())}", file=sys.stderr)
         sys.exit(2)
+    except StoppedError as error:
+        if str(error):
+            print(f"codesign: stopped {error}", file=sys.stderr)
+        sys.exit(_STOPPED)
     except (typer.Abort, KeyboardInterrupt):
-        print("codesign: stopped", file=sys.stderr)
-        sys.exit(130)
+        code = _STOPPED
     except BrokenPipeError:
         # The reader of our output went away (codesign boards | head): nothing to tell.
         sys.stderr.close()
@@ -76,4 +88,6 @@ def main() -> NoReturn:
             file=sys.stderr,
         )
         sys.exit(1)
+    if code == _STOPPED:  # which typer makes of Ctrl-C, without a word
+        print("codesign: stopped; the same command begins again", file=sys.stderr)
     sys.exit(code if isinstance(code, int) else 0)

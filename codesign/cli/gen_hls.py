@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from codesign.cli.options import DesignBoard, given_paths
+from codesign.cli.stopping import stoppable
 from codesign.errors import InputError
+from codesign.seeds import check_seed
 
 
 def gen_hls(
@@ -20,7 +23,9 @@ def gen_hls(
     interface: Annotated[str, typer.Option(help="Of activations and results: m_axi or axis.")] = "m_axi",
     board: DesignBoard = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a project that gen-hls wrote there.")] = False,
-    seed: Annotated[int, typer.Option(help="Noted in the manifest; generating draws no random numbers.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Noted in the manifest; generating draws no random numbers.", callback=check_seed)
+    ] = 0,
 ) -> None:
     """Write a Vitis HLS project of a design: kernel, weights, testbench with real sentences, drivers.
 
@@ -38,34 +43,33 @@ def gen_hls(
     inputs = given_paths(folder, board)
     check_output(output_dir, PROJECT, inputs=inputs, overwrite=force)
 
-    from codesign.boards import load_board
-    from codesign.codegen.hls import Interface, check_board, hls_files
+    from codesign.codegen.hls import Interface, hls_files
     from codesign.design.folder import read_design
-    from codesign.report.console import console
-
-    def say(text: str) -> None:
-        console().print(text, highlight=False, soft_wrap=True)
+    from codesign.design.hardware import board_of_design
+    from codesign.report.console import say, working
 
     if interface not in list(Interface):
         raise InputError("not accepted", field="--interface", value=interface, accepted=", ".join(Interface))
     if design is None:
-        say(f"[dim]No design given: {folder} is the newest.[/dim]")
-    found = read_design(folder)
-    loaded = load_board(board or found.document.board)
-    check_board(found.document.board, found.document.part, loaded)
-    found.images  # noqa: B018 — every file of them is checked here
+        say(f"No design given: {folder} is the newest.")
+    with working(f"reading and checking {folder}"):
+        found = read_design(folder)
+        loaded = board_of_design(found, board)
 
-    from codesign.simulation.hls import design_of
-    from codesign.simulation.trace import trace
+        from codesign.simulation.hls import design_of
+        from codesign.simulation.trace import trace
 
-    with claim(output_dir, PROJECT, inputs=inputs, overwrite=force) as output:
-        say(f"{found.document.model} on {loaded.name}: what its sentences give in the integer model")
-        given = design_of(found, loaded, trace(found))
-        command = ["codesign", "gen-hls", str(folder), "--interface", interface]
-        files = hls_files(given, Interface(interface), command, seed)
-        output.write_files(files)
+    stopped = f"before {output_dir} was whole; the same command writes it"
+    with stoppable(lambda: stopped), claim(output_dir, PROJECT, inputs=inputs, overwrite=force) as output:
+        with working(f"{found.document.model} on {loaded.name}: what its sentences give in the integer model"):
+            given = design_of(found, loaded, trace(found))
+        with working("generating the project"):
+            command = ["codesign", "gen-hls", str(folder), "--interface", interface]
+            files = hls_files(given, Interface(interface), command, seed)
+            output.write_files(files)
     size = sum(map(len, files.values())) / 2**20
-    say(f"wrote {output_dir}: {len(files)} files, {size:.1f} MiB. Next: make -C {output_dir} csim")
+    next_step = f"make -C {shlex.quote(str(output_dir))} csim"
+    say(f"wrote {output_dir}: {len(files)} files, {size:.1f} MiB. Next: {next_step}")
 
 
 def newest_design(root: Path) -> Path:

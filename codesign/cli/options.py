@@ -50,6 +50,15 @@ BlockShape = Annotated[
 ClockMhz = Annotated[
     float | None, typer.Option(help="Clock of the array; default: the board's.", rich_help_panel=_PLAN)
 ]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="What the files call these columns: sentence=text,label=gold or"
+        " sentence1=premise,sentence2=hypothesis,label=gold.",
+        rich_help_panel="Model and data",
+        show_default=False,
+    ),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the same command wrote there.")]
 OutputDir = Annotated[Path, typer.Option("--output-dir", "-o", help="Folder to write to.")]
 
@@ -57,6 +66,12 @@ OutputDir = Annotated[Path, typer.Option("--output-dir", "-o", help="Folder to w
 def given_paths(*given: str | Path | None) -> list[Path]:
     """What a command reads, for the rule that no input is an output; names that are no paths do no harm."""
     return [Path(path) for path in given if path is not None]
+
+
+def given_in(context: typer.Context, name: str) -> bool:
+    """Whether an option was given, rather than left at its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def budget_of(latency_ms: float | None, compression: float | None, fit: str | None) -> Budget:
@@ -85,6 +100,17 @@ def budget_of(latency_ms: float | None, compression: float | None, fit: str | No
     return Budget()
 
 
+def columns_of(text: str | None) -> dict[str, str] | None:
+    """Columns by our names, where others were given.
+
+    Raises:
+        InputError: They are not of the form that ``--columns`` takes.
+    """
+    from codesign.tasks.files import parse_columns
+
+    return None if text is None else parse_columns(text)
+
+
 def granularity_of(name: str) -> Granularity:
     """A granularity by name.
 
@@ -107,6 +133,6 @@ def block_of(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     sides = text.lower().replace("×", "x").split("x")
-    if len(sides) != 2 or not all(side.strip().isdecimal() for side in sides):
+    if len(sides) != 2 or not all(side.strip().isdecimal() and len(side) < 10 for side in sides):
         raise InputError("not a block shape", field="--block", value=text, accepted="RxC, such as 16x16")
     return int(sides[0]), int(sides[1])

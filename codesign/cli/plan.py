@@ -9,6 +9,7 @@ import typer
 
 from codesign.cli import options
 from codesign.errors import InputError
+from codesign.seeds import check_seed
 
 
 def plan(
@@ -34,15 +35,19 @@ def plan(
     overwrite: options.Overwrite = False,
     seed: Annotated[
         int,
-        typer.Option(help="Passed on in plan.yaml to the steps that draw random numbers; planning draws none."),
+        typer.Option(
+            help="Passed on in plan.yaml to the steps that draw random numbers; planning draws none.",
+            callback=check_seed,
+        ),
     ] = 0,
 ) -> None:
     """Choose the PE array, and with it the block shape of the pruner, for a model on a board.
 
-    Searches arrays of R×C×L multipliers, places weights in block RAM, URAM or external memory, and picks by
-    predicted latency under the budget; near ties go to the smaller block. At most one budget; none plans the dense
-    model. Writes plan.yaml, plan.json and plan.png. Without --model or --shape: the small BERT that codesign makes
-    itself.
+    Searches arrays of R×C×L multipliers, places weights in block RAM, URAM or external memory, and picks by array
+    cycles under the budget; near ties go to the smaller block. What is predicted of the choice, and held against
+    --latency-ms, is a whole run, from start to last output, with the blocks of every matrix spread evenly. At
+    most one budget; none plans the dense model. Writes plan.yaml, plan.json and plan.png. Without --model or
+    --shape: the small BERT that codesign makes itself.
 
     Example:
 
@@ -54,7 +59,7 @@ def plan(
     from codesign.models import EMBEDDED_DEFAULT, load_shape, parse_shape
     from codesign.outputs import PLAN, claim
     from codesign.planning import write_plan
-    from codesign.report.console import console
+    from codesign.report.console import asking, console, tracked
     from codesign.report.plan_text import plan_text
 
     if model is not None and shape is not None:
@@ -62,7 +67,11 @@ def plan(
     budget = options.budget_of(latency_ms, compression, fit)
     groups, given_block = options.granularity_of(granularity), options.block_of(block)
     loaded = load_board(board)
-    encoder = load_shape(model) if model else parse_shape(shape) if shape else EMBEDDED_DEFAULT
+    if model:
+        with asking(model):
+            encoder = load_shape(model, tokens)
+    else:
+        encoder = parse_shape(shape) if shape else EMBEDDED_DEFAULT
     if encoder is EMBEDDED_DEFAULT:
         console().print(
             "[dim]No model given: planning for the small BERT that codesign makes itself"
@@ -70,7 +79,7 @@ def plan(
         )
     work = Work(encoder, tokens, batch, weight_bits, groups, clock_mhz, given_block)
     with claim(output_dir, PLAN, inputs=options.given_paths(board, model), overwrite=overwrite) as output:
-        result = make_plan(loaded, work, budget)
+        result = make_plan(loaded, work, budget, tracked)
         for part in plan_text(result):
             console().print(part)
         for path in write_plan(result, output, seed):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from codesign.cli import options
+from codesign.cli.stopping import prune_stopped, stoppable
 from codesign.errors import InputError
-from codesign.pruning.settings import DENSE_EPOCHS, EMBEDDED, MOST_STEPS, Importance, Method, Settings
+from codesign.pruning.settings import DENSE_EPOCHS, EMBEDDED, MOST_STEPS, Importance, Method, Settings, without_effect
 
 if TYPE_CHECKING:
     from codesign.planning import PlanDocument
@@ -34,7 +35,11 @@ def prune(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", "-m", help="Folder or hub name; default: a small BERT made here.", rich_help_panel=_MODEL
+            "--model",
+            "-m",
+            help="Folder or hub name, with its tokenizer; a head with the task's classes, in any order, counts as"
+            " fine-tuned. Default: a small BERT made here.",
+            rich_help_panel=_MODEL,
         ),
     ] = None,
     task: Annotated[
@@ -54,6 +59,7 @@ def prune(
             rich_help_panel=_MODEL,
         ),
     ] = None,
+    columns: options.Columns = None,
     plan: Annotated[
         Path | None,
         typer.Option(
@@ -131,7 +137,9 @@ def prune(
             _TRAINING,
         ),
     ] = None,
-    limit: Annotated[int | None, _setting("limit", "Use only so many training sentences.", _TRAINING, "all")] = None,
+    limit: Annotated[
+        int | None, _setting("limit", "Use only so many training sentences, drawn by the seed.", _TRAINING, "all")
+    ] = None,
     seed: Annotated[int | None, _setting("seed", "Of everything drawn.", _RUN)] = None,
     output_dir: options.OutputDir = Path("build/prune"),
     resume: Annotated[
@@ -165,7 +173,7 @@ def prune(
     Plans the array first (or reads --plan), fine-tunes the model, makes whole blocks of its weights vanish until the
     budget is met (default: 2× compression), retrains what is left, and writes checkpoint, masks, plan.yaml,
     metrics.json and blocks.png, then the integer design (design/, see codesign quantize --help). A killed run goes on
-    with the same command and --resume. Several processes:
+    with the same command and --resume, and so does one that Ctrl-C stopped. Several processes:
     accelerate launch --multi_gpu --num_processes 2 -m codesign prune … (on CPUs too).
 
     With neither --model nor --task: a small BERT made and trained here, offline, in a minute or two.
@@ -203,14 +211,17 @@ def prune(
     if (model is None) != (task is None):
         missing = "--task" if task is None else "--model"
         raise InputError(f"{missing} is needed too", accepted="both, or neither for the embedded default")
-    if task is None and data_dir is not None:
+    if task is None and (data_dir is not None or columns is not None):
         raise InputError(
-            "the embedded default makes its own data", field="--data-dir", accepted="with --model and --task"
+            "the embedded default makes its own data",
+            field="--columns" if data_dir is None else "--data-dir",
+            accepted="with --model and --task",
         )
     if resume and overwrite:
         raise InputError("give --resume or --overwrite, not both")
     budget = options.budget_of(latency_ms, compression, fit)
     groups, given_block = options.granularity_of(granularity), options.block_of(block)
+    checked, given_columns = _settings(settings, embedded=model is None), options.columns_of(columns)
 
     # Nothing heavy before what was given has been looked at.
     from codesign.boards import load_board
@@ -219,7 +230,7 @@ def prune(
     from codesign.models import EMBEDDED_DEFAULT, load_shape
     from codesign.outputs import RUN, check_output
     from codesign.planning import load_plan, plan_document
-    from codesign.report.console import console
+    from codesign.report.console import asking, console, tracked
     from codesign.tasks.task import find_task
 
     read = tuple(options.given_paths(plan, board))
@@ -235,11 +246,11 @@ def prune(
     else:
         if budget.kind is BudgetKind.DENSE:
             budget = Budget(BudgetKind.COMPRESSION, DEFAULT_COMPRESSION)
-        shape = load_shape(model) if model else EMBEDDED_DEFAULT
+        with asking(model):
+            shape = load_shape(model, tokens) if model else EMBEDDED_DEFAULT
         work = Work(shape, tokens, batch, weight_bits, groups, clock_mhz, given_block)
-        document = plan_document(make_plan(loaded, work, budget), seed or 0)
+        document = plan_document(make_plan(loaded, work, budget, tracked), seed or 0)
 
-    checked = _settings(settings, embedded=model is None)
     main_process = int(os.environ.get("RANK", "0")) == 0
     if main_process:
         if model is None:
@@ -252,26 +263,32 @@ def prune(
         console().print(
             f"plan: array {document.accelerator.shape} on {document.board}, budget {document.budget}", highlight=False
         )
+        if document.budget.kind is BudgetKind.DENSE:
+            console().print("the plan has no budget: nothing will be pruned (codesign plan --compression 2 …)")
+        widest = max(-(-layer.in_features // document.accelerator.cols) for layer in document.layers)
+        for line in without_effect(checked, settings, widest):
+            console().print(line, highlight=False, soft_wrap=True)
     # Imported here: torch and transformers take seconds.
     from codesign.pruning.budget import Hardware
     from codesign.pruning.prune import prune as run_prune
     from codesign.pruning.run import Request
     from codesign.report.prune_text import prune_text
 
-    outcome = run_prune(
-        Request(
-            model=model,
-            task=found_task,
-            data_dir=data_dir,
-            hardware=Hardware(document, loaded),
-            settings=checked,
-            output=output_dir,
-            resume=resume,
-            overwrite=overwrite,
-            keep_work=keep_work,
-            read=read,
-        )
+    request = Request(
+        model=model,
+        task=found_task,
+        data_dir=data_dir,
+        hardware=Hardware(document, loaded),
+        settings=checked,
+        output=output_dir,
+        resume=resume,
+        overwrite=overwrite,
+        keep_work=keep_work,
+        columns=given_columns,
+        read=read,
     )
+    with stoppable(lambda: prune_stopped(output_dir)):
+        outcome = run_prune(request)
     if main_process:
         for part in prune_text(outcome, output_dir):
             console().print(part, highlight=False, soft_wrap=True)
@@ -287,7 +304,9 @@ def prune(
         choices = Choices(batch_size=checked.batch_size, precision=checked.precision, seed=checked.seed)
         design = output_dir / "design"
         console().print("", "quantising", sep="\n", highlight=False)
-        made = run_quantise(QuantiseRequest(output_dir, loaded, design, data_dir, choices))
+        again = f"codesign quantize {output_dir}"
+        with stoppable(lambda: f"while quantising; the pruned model is whole, to go on from it: {again}"):
+            made = run_quantise(QuantiseRequest(output_dir, loaded, design, data_dir, choices, given_columns))
         for part in quantise_text(made, design):
             console().print(part, highlight=False, soft_wrap=True)
 
@@ -297,8 +316,7 @@ _PLANNED = ("tokens", "batch", "latency_ms", "compression", "fit", "weight_bits"
 
 def _check_nothing_else_planned(context: typer.Context) -> None:
     for name in _PLANNED:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if options.given_in(context, name):
             option = "--" + name.replace("_", "-")
             raise InputError("the plan decides that", field=option, accepted=f"--plan, or {option}")
 

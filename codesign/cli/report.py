@@ -41,25 +41,28 @@ def report(
 
         codesign report build/prune/design --vitis build/hls/work
     """
-    from codesign.boards import load_board
-    from codesign.codegen.hls import TOP, check_board
+    from codesign.codegen.hls import TOP
     from codesign.design.folder import read_design
-    from codesign.outputs import REPORT, claim
-    from codesign.report.console import console
+    from codesign.design.hardware import board_of_design
+    from codesign.outputs import REPORT, check_output, claim
+    from codesign.report.console import console, working
     from codesign.report.facts import read_facts
     from codesign.report.page import write_page
     from codesign.report.report_text import report_text
     from codesign.report.vitis import read_vitis
     from codesign.report.vitis_text import vitis_text
 
-    found = read_design(design)
-    loaded = load_board(board or found.document.board)
-    check_board(found.document.board, found.document.part, loaded)
-    inputs = given_paths(design, vitis, board, *(compare or ()))
-    with claim(output_dir or design / "report", REPORT, inputs=inputs, overwrite=overwrite) as output:
-        reported = read_vitis(vitis, TOP) if vitis else None
-        facts = read_facts(found, loaded, vitis=reported, others=compare or ())
-        path = write_page(facts, output)
+    output_folder, inputs = output_dir or design / "report", given_paths(design, vitis, board, *(compare or ()))
+    check_output(output_folder, REPORT, inputs=inputs, overwrite=overwrite)
+    with working(f"reading and checking {design}"):
+        found = read_design(design)
+        loaded = board_of_design(found, board)
+    with claim(output_folder, REPORT, inputs=inputs, overwrite=overwrite) as output:
+        with working("reading what is known of it"):
+            reported = read_vitis(vitis, TOP) if vitis else None
+            facts = read_facts(found, loaded, vitis=reported, others=compare or ())
+        with working("drawing the page"):
+            path = write_page(facts, output)
     if reported:
         for part in vitis_text(found.document, reported):
             console().print(part, highlight=False, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign import __version__
-from codesign.boards import Board, DspType
+from codesign.boards import Board
+from codesign.codegen.banks import EXTERNAL, assign_banks
 from codesign.codegen.rtl import Parameter, ParameterGroup, layer_jobs, parameter_groups
 from codesign.codegen.templates import render
 from codesign.errors import InputError
@@ -27,6 +29,7 @@ from codesign.hardware.dsp import dsp_packing
 from codesign.hardware.images import STREAMED_INDEX_BITS
 from codesign.hardware.memories import ceil_div
 from codesign.hardware.timeline import INDEX_QUEUE, READ_BEATS
+from codesign.names import harmless
 from codesign.packing.blocks import PackedMatrix
 from codesign.packing.images import ImageSet, Part, image_files
 from codesign.packing.part import WholeResults
@@ -42,6 +45,11 @@ DRIVERS = "drivers"
 WIDEST_INTEGER = 4096
 """Bits of the widest ap_uint that Vitis takes (AP_INT_MAX_W)."""
 _FIRST_ARGUMENT = 0x10  # behind the control and interrupt registers of a Vitis kernel
+DMA_DEFAULT_BITS = 14
+DMA_FEWEST_BITS, DMA_MOST_BITS = 8, 26
+"""Of the length register of AXI DMA: as it comes, and what it can be set to (AMD PG021, Buffer Length Register)."""
+PATIENCE, LEAST_SECONDS = 1000, 1.0
+"""A driver gives up after so many times the predicted time, or so long where that is less."""
 
 
 class Interface(StrEnum):
@@ -118,6 +126,7 @@ class Argument:
         offset: Of its register from the base of the control interface; None where it has none.
         bytes: Of the register: 8 for an address, 4 for a number.
         pragmas: Of its interface.
+        memory_bytes: Of the buffer that it is the address of; 0 where it is none.
     """
 
     name: str
@@ -127,6 +136,7 @@ class Argument:
     offset: int | None
     bytes: int
     pragmas: tuple[str, ...]
+    memory_bytes: int = 0
 
     @property
     def declaration(self) -> str:
@@ -169,35 +179,6 @@ def hls_files(
     files |= vector_files(design)
     files[MANIFEST] = to_json(_manifest(design, interface, command, seed, files)).encode()
     return files
-
-
-_DSP_OF_FAMILY = {"xc7": DspType.DSP48E1, "xczu": DspType.DSP48E2, "xck": DspType.DSP48E2, "xcu": DspType.DSP48E2}
-"""DSPs by how a part's name begins."""
-
-
-def check_board(name: str, part: str, board: Board) -> None:
-    """Whether a board is the one that a design was made for.
-
-    Args:
-        name: The design's board.
-        part: Its part.
-        board: What is given.
-
-    Raises:
-        InputError: It is another board, has another part, or not the DSPs that this part has.
-    """
-    dsp_type = next((dsp for begin, dsp in _DSP_OF_FAMILY.items() if part.startswith(begin)), board.device.dsp_type)
-    if board.device.dsp_type is not dsp_type:
-        raise InputError(
-            f"the design is for {name}, whose {part} has other DSPs than {board.name}",
-            field="device.dsp_type",
-            value=board.device.dsp_type.value,
-            accepted=dsp_type.value,
-        )
-    if board.name != name:
-        raise InputError("the design is for another board", field="--board", value=board.name, accepted=name)
-    if board.part != part:
-        raise InputError("the design is for another part", field="part", value=board.part, accepted=part)
 
 
 def _wanted(target: str, values: Mapping[str, Any]) -> bool:
@@ -273,11 +254,24 @@ def _values(design: HlsDesign, interface: Interface) -> dict[str, Any]:
         "external_depth": len(images.contents["ddr"][2]) if external else 0,
     }
     found = list(_arguments(interface, p, depths))
+    transfer = _largest_transfer(p, jobs, depths["weight_depth"])
+    dma = interface is Interface.AXIS and board.vitis.flow_target == "vivado"
+    if dma and transfer.bit_length() > DMA_MOST_BITS:
+        raise InputError(
+            "a matrix has more bytes than AXI DMA transfers at once", field="--interface", value=interface.value,
+            accepted=f"m_axi, or {(1 << DMA_MOST_BITS) - 1:,} bytes, not {transfer:,}",
+        )  # fmt: skip
     widest = max(a.weight_port_bits, channel_bits, ports * a.axi_port_bits, p["STREAM_BITS"] * p["PORT_BEATS"], 1024)
     return {
         "version": __version__,
-        "title": design.title,
+        "title": harmless(design.title),
         "board": board,
+        "banks": _banks(board, found),
+        "largest_transfer": transfer,
+        "dma_bits": max(transfer.bit_length(), DMA_FEWEST_BITS),
+        "dma_default_bits": DMA_DEFAULT_BITS,
+        "patience": PATIENCE,
+        "least_seconds": LEAST_SECONDS,
         "top": TOP,
         "dsp": board.device.dsp_type.value,
         "flow_target": board.vitis.flow_target,
@@ -285,7 +279,8 @@ def _values(design: HlsDesign, interface: Interface) -> dict[str, Any]:
         "clock_ns": f"{1000 / a.clock_mhz:.3f}",
         "clock_mhz": f"{a.clock_mhz:g}",
         "clock_hz": round(a.clock_mhz * 1e6),
-        "python": sys.executable,
+        # What make would take apart or replace cannot be told it; PYTHON=… on the command line can be.
+        "python": sys.executable if re.fullmatch(r"[\w ./+-]+", sys.executable) else "",
         "interface": interface,
         "parameters": _groups(rtl, own),
         "p": p,
@@ -344,7 +339,6 @@ def _own_parameters(design: HlsDesign, p: Mapping[str, int], jobs: Sequence[Mapp
     """Parameters that only the kernel has."""
     a = design.accelerator
     streamed = [job for job in jobs if job["memory"] == WeightMemory.DDR.name]
-    trips = max(kernel_trips(a, m.row_blocks.tolist(), a.max_tokens) for m in design.packed)
     most_blocks = max(job["nonzero_blocks"] for job in jobs)
     return [
         Parameter("WEIGHTS_PER_WORD", a.weight_port_bits // a.weight_bits, "weights of a word"),
@@ -369,18 +363,51 @@ def _own_parameters(design: HlsDesign, p: Mapping[str, int], jobs: Sequence[Mapp
         Parameter(
             "INDEX_BEATS", max((job["index_beats"] for job in streamed), default=1), "of a matrix's index, the most"
         ),
-        Parameter("MOST_TRIPS", trips, "trips of the core's loop for a matrix, the most"),
+        Parameter("MOST_TRIPS", max(job["trips"] for job in jobs), "trips of the core's loop for a matrix, the most"),
     ]
 
 
 def _jobs(design: HlsDesign) -> Iterator[dict[str, Any]]:
     """The rows of the layer table: as in SystemVerilog, and where activations and results begin."""
     columns = rows = 0
-    for job in layer_jobs(design.accelerator, design.images):
-        own_rows = ceil_div(job["out_features"], design.accelerator.rows)
-        yield job | {"rows": own_rows, "columns_before": columns, "rows_before": rows}
+    a = design.accelerator
+    for job, packed in zip(layer_jobs(a, design.images), design.packed, strict=True):
+        own_rows = ceil_div(job["out_features"], a.rows)
+        trips = kernel_trips(a, packed.row_blocks.tolist(), a.max_tokens)
+        yield job | {"rows": own_rows, "columns_before": columns, "rows_before": rows, "trips": trips}
         columns += job["columns"]
         rows += own_rows
+
+
+def _largest_transfer(p: Mapping[str, int], jobs: Sequence[Mapping[str, Any]], weight_beats: int) -> int:
+    """Bytes of the largest packet of the drivers' streams: a matrix's activations or results, or URAM's weights."""
+    beats = [weight_beats]
+    for job in jobs:
+        beats.append(job["columns"] * p["GROUPS"] * p["ACTIVATION_BEATS"])
+        beats.append(job["rows"] * p["GROUPS"] * p["Q"] * p["RESULT_BEATS"])
+    return max(beats) * p["STREAM_BITS"] // 8
+
+
+def _banks(board: Board, arguments: Sequence[Argument]) -> dict[str, str]:
+    """The bank of memory of each port as v++ names it; none where v++ links nothing.
+
+    Raises:
+        InputError: What the ports of a bank read and write does not fit into it.
+    """
+    memory = board.fastest_memory
+    if board.vitis.flow_target != "vitis" or memory.banks is None:
+        return {}
+    tag, count = memory.banks.tag, memory.banks.count
+    sizes = {argument.name: argument.memory_bytes for argument in arguments if argument.memory_bytes}
+    numbers = assign_banks(list(sizes), count)
+    for bank in set(numbers.values()):
+        size = sum(sizes[name] for name, number in numbers.items() if number == bank)
+        if size > memory.bytes // count:
+            raise InputError(
+                f"what lies in {tag}[{bank}] of {board.name} does not fit there", field="accelerator.axi_ports",
+                value=f"{size:,} bytes", accepted=f"{memory.bytes // count:,} bytes or fewer: a plan with more ports",
+            )  # fmt: skip
+    return {name: f"{tag}[{number}]" for name, number in numbers.items()}
 
 
 def _roms(images: ImageSet, p: Mapping[str, int]) -> Iterator[dict[str, Any]]:
@@ -417,6 +444,7 @@ def _arguments(interface: Interface, p: Mapping[str, int], depths: Mapping[str, 
                 f"\n                max_{direction}_burst_length={burst} num_{direction}_outstanding=16",
                 f"mode=s_axilite port={name} bundle=control offset=0x{offset:02x}",
             ),
+            depth * bits // 8,
         )
 
     def number(name: str, meaning: str) -> Argument:
@@ -449,8 +477,8 @@ def _arguments(interface: Interface, p: Mapping[str, int], depths: Mapping[str, 
     if p["EXTERNAL"]:
         for port in range(p["PORTS"]):
             yield memory(
-                *(f"external_{port}", "external_t*", p["AXI_BITS"], depths["external_depth"]),
-                *(f"external memory: part {port} of every beat of ddr.bin", f"external_{port}.data()"),
+                *(f"{EXTERNAL}{port}", "external_t*", p["AXI_BITS"], depths["external_depth"]),
+                *(f"external memory: part {port} of every beat of ddr.bin", f"{EXTERNAL}{port}.data()"),
             )
     yield number("load", "1: fill URAM with weights; 0: run")
     yield number("first", "number of the first matrix")
@@ -466,7 +494,7 @@ def _manifest(
         "versions": {"codesign": __version__, "python": platform.python_version(), "numpy": np.__version__},
         "command": list(command),
         "seed": seed,
-        "design": design.title,
+        "design": harmless(design.title),
         "board": design.board.name,
         "part": design.board.part,
         "interface": interface.value,

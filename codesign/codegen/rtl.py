@@ -21,6 +21,7 @@ from codesign.hardware.images import STREAMED_INDEX_BITS, beat_bits
 from codesign.hardware.images import index_bits as bits_of_index
 from codesign.hardware.memories import URAM_TILE, ceil_div
 from codesign.hardware.timeline import CONSTANT_BUFFERS, READ_BEATS, Streams, streams
+from codesign.names import harmless
 from codesign.numerics import ACTIVATION_BITS, CHANNEL_BITS, sum_bits
 from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text, streamed_entries
 from codesign.packing.words import CHANNEL_FIELDS, Words
@@ -81,9 +82,7 @@ def rtl_files(
     """
     folder = data_folder("hls_templates") / RTL
     files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.sv"))}
-    files[PACKAGE] = package(
-        accelerator, dsp_type, images, title, rom_tiles=rom_tiles, encoder=encoder
-    ).encode()
+    files[PACKAGE] = package(accelerator, dsp_type, images, title, rom_tiles=rom_tiles, encoder=encoder).encode()
     files[TOP] = wrapper(accelerator, dsp_type, images, title).encode()
     for name, (memory, word_bits, words) in images.contents.items():
         if memory is not WeightMemory.BRAM:
@@ -122,7 +121,7 @@ def package(
     return render(
         f"{RTL}/{PACKAGE}.j2",
         version=__version__,
-        title=title,
+        title=harmless(title),
         parameters=groups,
         p={item.name: item.value for group in groups for item in group.items},
         jobs=list(array_steps(accelerator, images, encoder)),
@@ -187,7 +186,7 @@ def wrapper(accelerator: Accelerator, dsp_type: DspType, images: ImageSet, title
     return render(
         f"{RTL}/{TOP}.j2",
         version=__version__,
-        title=title,
+        title=harmless(title),
         p=p,
         ports=ports,
         names=[f"m_axi_{number}" for number in ports],
@@ -212,7 +211,7 @@ def layer_jobs(accelerator: Accelerator, images: ImageSet) -> Iterator[dict[str,
         tables = matrix.parts.get(Part.TABLES)
         streamed = is_streamed(images, matrix)
         yield {
-            "name": matrix.name,
+            "name": harmless(matrix.name),
             "out_features": matrix.out_features,
             "in_features": matrix.in_features,
             "nonzero_blocks": matrix.nonzero_blocks,
@@ -324,7 +323,9 @@ def parameter_groups(
     steps = len(encoder.program.array) if encoder else len(images.matrices)
     drained = a.rows // a.requant_interval
     own: tuple[tuple[str, int, str], ...] = (
-        tuple(encoder.parameters()) if encoder else tuple((name, value, "no encoder") for name, value in _MATRICES_ALONE)
+        tuple(encoder.parameters())
+        if encoder
+        else tuple((name, value, "no encoder") for name, value in _MATRICES_ALONE)
     )
     memories = {
         "ACTIVATION": arrays.activation_buffers(a, columns),

@@ -9,13 +9,16 @@ from pydantic import BaseModel, ConfigDict
 from codesign.hardware.accelerator import Accelerator, WeightMemory
 from codesign.hardware.resources import Resources
 from codesign.models import EncoderShape
+from codesign.names import BoardName, FileName, ModuleName, Part, Title
 
-FORMAT = "codesign-design-2"
+FORMAT = "codesign-design-3"
 DESIGN = "design.yaml"
 WEIGHTS = "weights.safetensors"
 SENTENCES = "sentences.safetensors"
 """The first sentences of the evaluation split as token numbers, one batch: what simulation is fed with."""
 IMAGES = "images"
+PARTS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
+"""The matrices of a layer in the order of use, as their keys in weights.safetensors have them."""
 
 
 class _Strict(BaseModel):
@@ -28,8 +31,8 @@ class DesignLayer(_Strict):
     ``key`` is the prefix of its constants in weights.safetensors; ``activation`` whether a table follows it.
     """
 
-    name: str
-    key: str
+    name: ModuleName
+    key: ModuleName
     out_features: int
     in_features: int
     blocks: int
@@ -67,20 +70,25 @@ class Quantisation(_Strict):
 
 
 class DesignDocument(_Strict):
-    """All of design.yaml; ``files`` has the SHA-256 of the other files; images have theirs in the manifest."""
+    """All of design.yaml.
 
-    format: Literal["codesign-design-2"]
+    ``files`` has the SHA-256 of the other files; of the images, the manifest's, which has theirs. ``checksum`` is
+    that of all other fields (``codesign.checksums``): it is what tells one design from another.
+    """
+
+    format: Literal["codesign-design-3"]
     codesign: str
     seed: int
-    board: str
-    part: str
-    model: str
+    board: BoardName
+    part: Part
+    model: Title
     shape: EncoderShape
-    task: str
+    task: Title
     tokens: int
     batch: int
     accelerator: Accelerator
     layers: tuple[DesignLayer, ...]
     predicted: DesignPrediction
     quantisation: Quantisation
-    files: dict[str, str]
+    files: dict[FileName, str]
+    checksum: str

@@ -199,10 +199,19 @@ def pruned_matrix(matrix: Matrix, rows: int, cols: int, mask: NDArray[np.bool_])
     """
     if mask.shape != block_grid(matrix, rows, cols):
         raise ValueError(f"{matrix.name}: needs a mask of {block_grid(matrix, rows, cols)}")
+    columns, run = rows_run(mask)
+    return SparseMatrix(matrix, mask.size, _histogram(run), columns)
+
+
+def rows_run(mask: NDArray[np.bool_]) -> tuple[int, list[int]]:
+    """(block columns that are read, nonzero blocks of each block row that is run): those with any, in order.
+
+    Args:
+        mask: Which blocks are kept, block rows × block columns.
+    """
     counts = mask.sum(axis=1)
     # A matrix without blocks runs one block row and column, as every matrix is run.
-    run = counts[counts > 0].tolist() or [0]
-    return SparseMatrix(matrix, mask.size, _histogram(run), max(int(mask.any(axis=0).sum()), 1))
+    return max(int(mask.any(axis=0).sum()), 1), counts[counts > 0].tolist() or [0]
 
 
 def _histogram(row_blocks: Iterable[int]) -> tuple[tuple[int, int], ...]:

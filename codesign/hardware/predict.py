@@ -29,6 +29,7 @@ from codesign.models import Matrix
 class LayerPlan:
     """One matrix in a plan.
 
+    ``predicted_cycles`` are those in the array, from its activations' presence to its last result.
     ``bound`` says what its cycles are spent on: ``compute``, ``weight bandwidth``, ``activation bandwidth`` or
     ``requantisation``. ``macs_per_byte`` is its place on the roofline: executed multiply-accumulates per byte
     of external memory, None where nothing is read from there. ``activation`` says whether one follows, by table.
@@ -80,14 +81,17 @@ class Design:
         return total(self.parts)
 
     @cached_property
-    def cycles(self) -> int:
-        """Cycles of all matrices, one after another."""
+    def array_cycles(self) -> int:
+        """Cycles of all matrices in the array, one after another: what designs are compared by.
+
+        A closed form without loading and storing; ``codesign.hardware.run`` has what a whole run takes.
+        """
         return sum(run.cycles * run.placed.count for run in self.runs)
 
     @property
-    def latency_ms(self) -> float:
-        """Milliseconds for the whole batch."""
-        return self.cycles / self.accelerator.clock_mhz / 1000
+    def array_ms(self) -> float:
+        """``array_cycles`` in milliseconds."""
+        return self.array_cycles / self.accelerator.clock_mhz / 1000
 
     @property
     def on_chip(self) -> bool:

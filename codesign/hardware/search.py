@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil
+from typing import Any
 
 from codesign.boards import Board, DspType
 from codesign.errors import InputError
@@ -27,6 +28,7 @@ from codesign.hardware.resources import (
     usable_resources,
     weight_resources,
 )
+from codesign.hardware.run import evenly, run_cycles
 from codesign.hardware.work import Budget, BudgetKind, Granularity, Work
 from codesign.models import Matrix
 from codesign.numerics import ACTIVATION_BITS
@@ -47,8 +49,18 @@ SMALLEST_TILE = 16
 """Shortest token tile that is tried where the buffers cannot hold a sentence."""
 
 HIGHEST_COMPRESSION = 50.0
-_DENSITY_STEPS = 1000
+DENSITY_STEPS = 1000
+LOWEST_STEP = ceil(DENSITY_STEPS / HIGHEST_COMPRESSION)
 _WORTH_A_LOOK = 0.97  # a candidate that cannot be 3 % denser is not worked out
+
+
+Progress = Callable[[str], Callable[[Iterator[Any], int], Iterator[Any]]]
+"""Given what is going on, what passes the items on and shows how many of them have passed."""
+
+
+def silent(_: str) -> Callable[[Iterator[Any], int], Iterator[Any]]:
+    """Shows nothing."""
+    return lambda items, _: items
 
 
 def every_design(board: Board, work: Work, density: float) -> Iterator[Design]:
@@ -83,7 +95,8 @@ def target(search: Search, budget: Budget) -> Target:
         milliseconds = budget.value or 0.0
         return Target(
             searched=True,
-            meets=lambda d: d.latency_ms <= milliseconds,
+            # Of the array alone, in a first approximation: the chosen one's whole run is held against it.
+            meets=lambda d: d.array_ms <= milliseconds,
             upper=lambda c: (milliseconds * 1000 * c.accelerator.clock_mhz - c.fixed_cycles) / c.product_cycles,
         )
     if budget.kind is BudgetKind.ON_CHIP:
@@ -124,15 +137,17 @@ class Candidate:
 class Search:
     """One search: the candidates of a board and a piece of work, and what has been predicted of them."""
 
-    def __init__(self, board: Board, work: Work) -> None:
+    def __init__(self, board: Board, work: Work, shown: Progress = silent) -> None:
         self.board = board
         self.work = work
+        self.shown = shown
         self.tokens = work.tokens * work.batch
         self.limit = usable_resources(board)
         shapes = Counter((m.out_features, m.in_features) for m in work.matrices)
         self.distinct = {Matrix("", *shape): count for shape, count in shapes.items()}
         self.activations = sum(m.activation for m in work.matrices)
         self._designs: dict[tuple[Accelerator, float], Design] = {}
+        self._runs: dict[tuple[Accelerator, float], int] = {}
         self._fixed: dict[Accelerator, Resources] = {}
         self.candidates = sorted(_candidates(board, work), key=lambda c: (c.at_best(1.0), c.dsps))
         if not any(self.fits(c.accelerator) for c in self.candidates):
@@ -190,6 +205,14 @@ class Search:
             self._designs[key] = predict(accelerator, self.board, sparse, self.tokens, self.work.tokens)
         return self._designs[key]
 
+    def run_cycles(self, accelerator: Accelerator, density: float) -> int:
+        """What a whole run of the design takes, its blocks spread evenly, worked out once."""
+        key = (accelerator, density)
+        if key not in self._runs:
+            matrices = evenly(self.evaluate(accelerator, density))
+            self._runs[key] = run_cycles(accelerator, self.board, matrices, self.tokens, self.work.tokens)
+        return self._runs[key]
+
     def _feasible(self, candidate: Candidate, density: float) -> Design | None:
         if not self.fits(candidate.accelerator):
             return None
@@ -205,24 +228,24 @@ class Search:
     def highest_density(self, target: Target) -> float | None:
         """The highest density at which any candidate meets the budget, to 3 %; None where none does."""
         best = 0
-        lowest = ceil(_DENSITY_STEPS / HIGHEST_COMPRESSION)
         bounds = [(min(1.0, target.upper(c)), c) for c in self.candidates]
-        for bound, candidate in sorted(bounds, key=lambda b: (-b[0], b[1].at_best(1.0))):
-            ceiling = int(bound * _DENSITY_STEPS)
-            goal = max(ceil(best / _WORTH_A_LOOK), best + 1, lowest)
+        bounds.sort(key=lambda b: (-b[0], b[1].at_best(1.0)))
+        for bound, candidate in self.shown("the highest density")(iter(bounds), len(bounds)):
+            ceiling = int(bound * DENSITY_STEPS)
+            goal = max(ceil(best / _WORTH_A_LOOK), best + 1, LOWEST_STEP)
             if ceiling < goal:
                 break
-            if self._passes(candidate, goal / _DENSITY_STEPS, target):
+            if self._passes(candidate, goal / DENSITY_STEPS, target):
                 best = self._highest_step(candidate, target, goal, ceiling)
-        return best / _DENSITY_STEPS if best else None
+        return best / DENSITY_STEPS if best else None
 
     def _highest_step(self, candidate: Candidate, target: Target, low: int, high: int) -> int:
         """The highest density step from ``low``, which passes, to ``high`` that passes."""
-        if self._passes(candidate, high / _DENSITY_STEPS, target):
+        if self._passes(candidate, high / DENSITY_STEPS, target):
             return high
         while low < high - 1:
             middle = (low + high) // 2
-            if self._passes(candidate, middle / _DENSITY_STEPS, target):
+            if self._passes(candidate, middle / DENSITY_STEPS, target):
                 low = middle
             else:
                 high = middle
@@ -231,19 +254,24 @@ class Search:
     def densest(self, accelerator: Accelerator, target: Target, floor: float) -> float:
         """The highest density at which a design that meets the budget at ``floor`` still does."""
         candidate = next(c for c in self.candidates if c.accelerator == accelerator)
-        step = self._highest_step(candidate, target, int(floor * _DENSITY_STEPS), _DENSITY_STEPS)
-        return max(step / _DENSITY_STEPS, floor)
+        step = self._highest_step(candidate, target, int(floor * DENSITY_STEPS), DENSITY_STEPS)
+        return max(step / DENSITY_STEPS, floor)
+
+    def _each(self, what: str, candidates: list[Candidate] | None = None) -> Iterator[Candidate]:
+        """Candidates one after another, shown as they pass."""
+        every = self.candidates if candidates is None else candidates
+        return self.shown(what)(iter(every), len(every))
 
     def near_ties(self, density: float, target: Target) -> list[Design]:
         """The fastest design at a density that meets the budget, and all that are near ties of it."""
         found: list[Design] = []
         best = float("inf")
-        for candidate in self.candidates:
+        for candidate in self._each("the fastest arrays"):
             if candidate.at_best(density) > best * (1 + NEAR_TIE):
                 continue
             if self._passes(candidate, density, target):
                 found.append(self.evaluate(candidate.accelerator, density))
-                best = min(best, found[-1].cycles)
+                best = min(best, found[-1].array_cycles)
         if not found:
             raise InputError(
                 "no array of the search holds this model",
@@ -251,7 +279,7 @@ class Search:
                 field="device",
                 accepted="a larger board, a smaller model or fewer tokens",
             )
-        return [design for design in found if design.cycles <= best * (1 + NEAR_TIE)]
+        return [design for design in found if design.array_cycles <= best * (1 + NEAR_TIE)]
 
     def pareto(self, density: float) -> list[Design]:
         """The fastest design of each block shape, and those that no other beats in both DSPs and latency.
@@ -260,22 +288,23 @@ class Search:
         """
         found: list[Design] = []
         best_of_block: dict[tuple[int, int], int] = {}
-        for candidate in self.candidates:
+        for candidate in self._each("other block shapes"):
             block = candidate.accelerator.block
             best = best_of_block.get(block)
             if best is not None and candidate.at_best(density) > best * (1 - NEAR_TIE):
                 continue
             design = self._feasible(candidate, density)
-            if design is not None and (best is None or design.cycles < best):
-                best_of_block[block] = design.cycles
+            if design is not None and (best is None or design.array_cycles < best):
+                best_of_block[block] = design.array_cycles
                 found.append(design)
         frontier = float("inf")
-        for candidate in sorted(self.candidates, key=lambda c: (c.dsps, c.at_best(density))):
+        by_dsps = sorted(self.candidates, key=lambda c: (c.dsps, c.at_best(density)))
+        for candidate in self._each("smaller arrays", by_dsps):
             if candidate.at_best(density) > frontier * (1 - NEAR_TIE):
                 continue
             design = self._feasible(candidate, density)
-            if design is not None and design.cycles < frontier:
-                frontier = design.cycles
+            if design is not None and design.array_cycles < frontier:
+                frontier = design.array_cycles
                 found.append(design)
         return found
 

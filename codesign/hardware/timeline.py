@@ -12,9 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-import numpy as np
-from numpy.typing import NDArray
-
 from codesign.boards import Board, DspType
 from codesign.hardware.accelerator import Accelerator
 from codesign.hardware.cycles import array_stages, external_bytes_per_cycle, requantise_stages, token_groups
@@ -36,7 +33,7 @@ _INDEX_READ = 3  # from an entry's address to its place in the queue
 _LOADED = 2  # from a job's last beat to its activations' presence
 _FIFO = 3  # from a beat's arrival to its use
 _REGIONS = 4  # regions of external memory that are asked for and not all used
-_STORE = 3  # from a result's writing to its first beat
+STORE = 3  # from a result's writing to its first beat
 
 
 @dataclass(frozen=True)
@@ -94,11 +91,13 @@ class Job:
         columns: Block columns.
         row_blocks: Nonzero blocks of each block row.
         external: What of it lies in external memory; None: nothing.
+        attention: Whether its blocks are of K or V rather than of weights.
     """
 
     columns: int
     row_blocks: tuple[int, ...]
     external: ExternalPart | None = None
+    attention: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,65 +173,120 @@ def timeline(
         tables: Whether the design has activations by table.
         memory: For jobs that have parts there.
     """
-    reader = _Reader(accelerator, jobs, memory or ExternalMemory())
+    array = ArrayTimes(accelerator, dsp_type, jobs, tokens, tables=tables, memory=memory, streams=streams)
     groups = token_groups(accelerator, tokens)
-    fetch = ceil_div(accelerator.block_bits, accelerator.weight_port_bits)
-    row_words = groups * accelerator.requant_interval
-    to_result = 1 + array_stages(accelerator, dsp_type) + requantise_stages(tables)
-
     times: list[JobTimes] = []
-    taken: list[int] = []  # every entry's first cycle in the array is the one after
-    sent: list[NDArray[np.int64]] = []  # per block row, the cycle of every result word's last beat
-    last_beat = read = last_block = finished = 0
+    last_beat = 0
     for number, job in enumerate(jobs):
         # A buffer is free again when the job before the last is through.
         free = times[number - 2].summed if number >= 2 else 0
         last_beat = max(last_beat, free) + job.columns * groups * streams.activation_beats
         loaded = last_beat + _LOADED
+        times.append(array.step(loaded))
+    return times
+
+
+class ArrayTimes:
+    """The array's times, job by job, as the rules of the sequencer have them.
+
+    Args:
+        accelerator: The array.
+        dsp_type: Of the device.
+        jobs: In order.
+        tokens: Of every job.
+        tables: Whether the design has activations by table.
+        memory: For jobs that have parts there.
+        streams: Where results leave the device, which waits for room; None where they stay.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        dsp_type: DspType,
+        jobs: Sequence[Job],
+        tokens: int,
+        *,
+        tables: bool,
+        memory: ExternalMemory | None = None,
+        streams: Streams | None = None,
+    ) -> None:
+        self.interval, self.streams, self.jobs = accelerator.requant_interval, streams, jobs
+        self.reader = _Reader(accelerator, jobs, memory or ExternalMemory())
+        self.groups = token_groups(accelerator, tokens)
+        self.fetch = ceil_div(accelerator.block_bits, accelerator.weight_port_bits)
+        self.head_fetch = ceil_div(accelerator.block_area * ACTIVATION_BITS, accelerator.weight_port_bits)
+        self.sums = array_stages(accelerator, dsp_type)
+        self.to_result = 1 + self.sums + requantise_stages(tables)
+        self.times: list[JobTimes] = []
+        self._taken: list[int] = []  # every entry's first cycle in the array is the one after
+        self._leaves: list[int] = []  # per block row, the cycle of its first result word's first beat
+        self._sent = self._read = self._last_block = self._finished = 0
+
+    def step(self, ready: int, *, again: int = 0) -> JobTimes:
+        """The next job's times.
+
+        Args:
+            ready: The first cycle in which what it reads is there.
+            again: The least number of cycles from the job before's beginning to this one's.
+        """
+        number = len(self.times)
+        job, taken, row_words = self.jobs[number], self._taken, self.groups * self.interval
+        read, last_block, finished = self._read, self._last_block, self._finished
+        fetch = self.head_fetch if job.attention else self.fetch
+        if self.times:
+            ready = max(ready, self.times[-1].begun + again)
 
         # The index reader takes a job in the cycle of the last entry of the one before.
-        room = times[number - JOB_QUEUE].begun + 1 if number >= JOB_QUEUE else 1
-        read = max(read, room)
+        read = max(read, self.times[number - JOB_QUEUE].begun + 1 if number >= JOB_QUEUE else 1)
         if job.external:
-            read = max(read, reader.constants() + 2)
-        slot = groups if job.external else max(groups, fetch)
+            read = max(read, self.reader.constants() + 2)
+        slot = self.groups if job.external else max(self.groups, fetch)
         begun = 0
         for blocks in job.row_blocks:
             row_begun = 0
             for _ in range(max(blocks, 1)):
-                entry = len(taken)
-                read = max(read + 1, taken[entry - INDEX_QUEUE] + 1 if entry >= INDEX_QUEUE else 0)
+                # Plans ask for millions of entries: comparisons take a fraction of the time of max().
+                read += 1
+                if len(taken) >= INDEX_QUEUE and taken[-INDEX_QUEUE] >= read:
+                    read = taken[-INDEX_QUEUE] + 1
                 head = read + _INDEX_READ
-                now = max(head, finished)
+                now = head if head > finished else finished
                 if blocks:
-                    # Its weights are fetched from when the block before it enters the array.
-                    fetched = max(head, last_block) + fetch
-                    if job.external:
-                        word = max(head, last_block)
-                        for _ in range(fetch):
-                            word = reader.word(word) + 1
-                        fetched = word
-                    now = max(now, fetched)
+                    # Its weights are fetched from when the block before it enters the array; K and V, once they are there.
+                    fetching = head if head > last_block else last_block
+                    if job.attention and ready > fetching:
+                        fetching = ready
+                    fetched = self.reader.block(fetching, fetch) + 1 if job.external else fetching + fetch
+                    if fetched > now:
+                        now = fetched
                 if not begun:
-                    now = begun = max(now, loaded)
+                    now = begun = max(now, ready)
                 if blocks:
                     last_block = now
                 row_begun = row_begun or now
                 taken.append(now)
                 finished = now + (slot if blocks else 1)
             finished = max(finished, row_begun + row_words)
-            # Room for the row's words: all but RESULT_WORDS of those before have left.
-            leaving = (len(sent) + 1) * row_words - streams.result_words
-            if leaving > 0:
-                row, word = divmod(leaving - 1, row_words)
-                finished = max(finished, int(sent[row][word]) + 1)
-            written = finished + to_result + np.arange(row_words)
-            before = int(sent[-1][-1]) if sent else 0
-            sent.append(_send(written + _STORE, before, streams.result_beats))
+            if self.streams is not None:
+                finished = self._leave(finished, row_words, self.streams)
         if job.external:
-            reader.freed.append(finished + row_words + array_stages(accelerator, dsp_type))
-        times.append(JobTimes(loaded, begun, finished, int(written[-1]), int(sent[-1][-1])))
-    return times
+            self.reader.freed.append(finished + row_words + self.sums)
+        self._read, self._last_block, self._finished = read, last_block, finished
+        found = JobTimes(ready, begun, finished, finished + self.to_result + row_words - 1, self._sent)
+        self.times.append(found)
+        return found
+
+    def _leave(self, finished: int, row_words: int, streams: Streams) -> int:
+        """When a block row ends that waits for room for its words, which then leave."""
+        # Room for the row's words: all but RESULT_WORDS of those before have left.
+        leaving = (len(self._leaves) + 1) * row_words - streams.result_words
+        if leaving > 0:
+            row, word = divmod(leaving - 1, row_words)
+            finished = max(finished, self._leaves[row] + (word + 1) * streams.result_beats)
+        # A word per cycle is written, and none leaves in less than one.
+        self._leaves.append(max(finished + self.to_result + STORE, self._sent + 1))
+        self._sent = self._leaves[-1] + row_words * streams.result_beats - 1
+        return finished
 
 
 class _Reader:
@@ -304,12 +358,14 @@ class _Reader:
         waiting = len(self._came) + length - READ_BEATS
         asked = 1 + max(self._check, self._used[waiting - 1] + 1 if waiting > 0 else 0)
         grow, cost = self.memory.rate.as_integer_ratio()
-        for _ in range(length):
-            earned = self._given + max(1, ceil_div(max(0, cost - self._credit), grow))
-            came = max(asked + self.memory.latency, earned)
-            self._credit = min(self._credit + (came - self._given) * grow, 2 * cost - 1) - cost
-            self._given = came
-            self._came.append(came)
+        earned = self._given + max(1, ceil_div(max(0, cost - self._credit), grow))
+        came = max(asked + self.memory.latency, earned)
+        credit = min(self._credit + (came - self._given) * grow, 2 * cost - 1) - cost
+        # The others follow as they are earned: beat k when k times its cost is there.
+        self._came.append(came)
+        self._came += [came + (k * cost - credit + grow - 1) // grow for k in range(1, length)]
+        self._given = self._came[-1]
+        self._credit = credit + (self._given - came) * grow - (length - 1) * cost
         self._address += length
         self._left -= length
         self._check, self._free = asked + 2, asked + 1
@@ -320,14 +376,18 @@ class _Reader:
             self._ask()
         at = max(earliest, self._came[len(self._used)] + _FIFO, self._used[-1] + 1 if self._used else 0)
         self._used.append(at)
-        self._place += 1
-        constants, beats = self._regions[len(self._over)]
-        if self._place == beats:
+        self._count(at, 1)
+        return at
+
+    def _count(self, at: int, beats: int) -> None:
+        """Beats of the region at hand have been used, the last of them then."""
+        self._place += beats
+        constants, all_beats = self._regions[len(self._over)]
+        if self._place == all_beats:
             self._place = 0
             self._over.append(at)
             if constants:
                 self._constants_over.append(at)
-        return at
 
     def _at_constants(self) -> bool:
         while len(self._regions) <= len(self._over):
@@ -341,22 +401,35 @@ class _Reader:
         self._constants_wanted += 1
         return self._constants_over[self._constants_wanted - 1]
 
-    def word(self, earliest: int) -> int:
-        """The cycle in which the next word of weights is taken, no sooner than that."""
-        while self._at_constants():
-            self._use(0)
+    def block(self, earliest: int, words: int) -> int:
+        """The cycle in which the last of a block's words of weights is taken, the first no sooner than that."""
+        if not self._place:
+            while self._at_constants():
+                self._use(0)
         if self.word_beats == 1:
-            return self._use(earliest)
-        # The next word is put together when the one before is taken.
-        for _ in range(self.word_beats):
-            last = self._use(self._word_taken)
-        self._word_taken = max(earliest, last + 1)
+            # All of them at once; what is asked for ahead must follow from beats that have been used.
+            while words:
+                together = min(words, READ_BEATS - 256)
+                earliest, words = self._use_many(earliest, together) + 1, words - together
+            return earliest - 1
+        for _ in range(words):
+            # The next word is put together when the one before is taken.
+            for _ in range(self.word_beats):
+                last = self._use(self._word_taken)
+            self._word_taken = max(earliest, last + 1)
+            earliest = self._word_taken + 1
         return self._word_taken
 
-
-def _send(ready: NDArray[np.int64], before: int, beats: int) -> NDArray[np.int64]:
-    """The cycle of each word's last beat: words follow each other, each no earlier than it is ready."""
-    # sent[i] = max(sent[i − 1] + 1, ready[i]) + beats − 1, unrolled to a running maximum.
-    step = beats * np.arange(len(ready))
-    first = np.maximum.accumulate(np.maximum(ready - step, before + 1))
-    return np.asarray(first + step + beats - 1, np.int64)
+    def _use_many(self, earliest: int, count: int) -> int:
+        """Use so many beats of one region, one after another; the cycle of the last."""
+        begin = len(self._used)
+        while len(self._came) < begin + count:
+            self._ask()
+        at = max(earliest, self._used[-1] + 1 if begin else 0) - 1
+        for came in self._came[begin : begin + count]:
+            at += 1
+            if came + _FIFO > at:
+                at = came + _FIFO
+            self._used.append(at)
+        self._count(at, count)
+        return at

@@ -49,6 +49,8 @@ def embedded_model(vocabulary: int, shape: EncoderShape = EMBEDDED_DEFAULT) -> P
             intermediate_size=shape.ffn,
             num_attention_heads=shape.heads,
             max_position_embeddings=128,
+            # 1/√width: from BERT's own 0.02, so narrow a model takes longer to find the rule.
+            initializer_range=shape.hidden**-0.5,
             # So few weights on sentences made by rule: nothing to be regularised.
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,

@@ -10,6 +10,7 @@ from typing import Any
 from codesign.errors import InputError
 from codesign.files import read_json
 from codesign.models.family import family_of
+from codesign.names import ACCEPTED, Title, harmless
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Matrix:
 class EncoderShape:
     """Sizes of an encoder; ``family`` decides the names of its matrices."""
 
-    name: str
+    name: Title
     family: str
     hidden: int
     layers: int
@@ -93,17 +94,43 @@ def parse_shape(text: str) -> EncoderShape:
     family = given.pop("family", "bert")
     family_of(family, "--shape")
     name = given.pop("name", None)
+    if name is not None and name != harmless(name):
+        raise InputError(
+            "not a name that can stand in generated files", field="--shape", value=f"name={name}", accepted=ACCEPTED
+        )
     sizes: dict[str, Any] = dict(given)
     shape_name = name or "h{hidden}-l{layers}-f{ffn}".format_map({key: sizes.get(key, "?") for key in _SIZES})
     return _shape(shape_name, family, sizes, {size: size for size in _SIZES}, "--shape")
 
 
-def load_shape(model: str) -> EncoderShape:
+def load_shape(model: str, tokens: int | None = None) -> EncoderShape:
     """An encoder from a folder with a config.json, the path of a config.json, or a hub name.
+
+    Args:
+        model: Folder, file or hub name.
+        tokens: A sentence's length that the model has to take, where that is known.
 
     Raises:
         InputError: The folder or file is missing or unreadable, the family is unknown, a size is missing or
-            out of range, or the hub cannot be reached.
+            out of range, a field says that the encoder is another than the integer model, the model takes fewer
+            tokens, or the hub cannot be reached.
+    """
+    config, source = read_config(model)
+    family = family_of(config.get("model_type"), source)
+    names = {size: getattr(family, size) for size in _SIZES}
+    label = Path(model).resolve().name if Path(model).exists() else model
+    shape = _shape(label, family.model_type, config, names, source)
+    family.check(config, source)
+    if tokens is not None:
+        check_tokens(tokens, family.most_tokens(config))
+    return shape
+
+
+def read_config(model: str) -> tuple[dict[str, Any], str]:
+    """(config.json as it stands there, what to call it in an error).
+
+    Raises:
+        InputError: It is missing or unreadable, or the hub cannot be reached.
     """
     path = Path(model)
     if path.is_dir():
@@ -116,10 +143,19 @@ def load_shape(model: str) -> EncoderShape:
         config, source = _hub_config(model), f"{model} (config.json)"
     if not isinstance(config, dict):
         raise InputError("not a model configuration", file=source, accepted="a JSON object")
-    family = family_of(config.get("model_type"), source)
-    names = {size: getattr(family, size) for size in _SIZES}
-    label = Path(model).resolve().name if Path(model).exists() else model
-    return _shape(label, family.model_type, config, names, source)
+    return config, source
+
+
+def check_tokens(tokens: int, most: int | None, least: int = 1) -> None:
+    """Refuse sentences that are longer than the model takes; ``least`` is for the message.
+
+    Raises:
+        InputError: ``tokens`` is above ``most``.
+    """
+    if most is not None and tokens > most:
+        raise InputError(
+            f"the model takes at most {most} tokens", field="--tokens", value=tokens, accepted=f"{least} to {most}"
+        )
 
 
 def _hub_config(model: str) -> dict[str, Any]:
@@ -147,7 +183,8 @@ def _shape(name: str, family: str, content: dict[str, Any], fields: dict[str, st
         if field not in content:
             raise InputError("this field is missing", file=source, field=field, accepted="a positive integer")
         value = content[field]
-        number = int(value) if isinstance(value, str) and value.isdecimal() else value
+        # Python makes no integer of more than 4300 digits.
+        number = int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 10 else value
         if isinstance(number, bool) or not isinstance(number, int) or not 0 < number <= 1 << 20:
             raise InputError(
                 "not a size", file=source, field=field, value=value, accepted="an integer from 1 to 1048576"
@@ -161,4 +198,5 @@ def _shape(name: str, family: str, content: dict[str, Any], fields: dict[str, st
             value=sizes["heads"],
             accepted="a divisor of the hidden size",
         )
-    return EncoderShape(name, family, **sizes)
+    # A folder may be called anything: its name stands in comments of generated sources.
+    return EncoderShape(harmless(name), family, **sizes)

@@ -23,6 +23,7 @@ from codesign.files import check, read_json, to_json
 from codesign.hardware.accelerator import Accelerator, WeightMemory
 from codesign.hardware.images import STREAMED_INDEX_BITS, beat_bits, index_bits
 from codesign.hardware.memories import ceil_div
+from codesign.names import FileName, Identifier, ModuleName
 from codesign.numerics import CHANNEL_BITS
 from codesign.packing.blocks import PackedMatrix
 from codesign.packing.words import (
@@ -94,7 +95,7 @@ class Image(_Strict):
     memory: WeightMemory
     word_bits: int
     words: int
-    files: dict[str, File]
+    files: dict[FileName, File]
 
 
 class Place(_Strict):
@@ -108,7 +109,7 @@ class Place(_Strict):
 class MatrixPlaces(_Strict):
     """Where a matrix's parts are."""
 
-    name: str
+    name: ModuleName
     out_features: int
     in_features: int
     nonzero_blocks: int
@@ -144,7 +145,7 @@ class Manifest(_Strict):
     order: str
     engine: Engine
     size: Size
-    images: dict[str, Image]
+    images: dict[Identifier, Image]
     matrices: tuple[MatrixPlaces, ...]
 
 

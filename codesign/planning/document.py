@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from codesign import __version__
+from codesign.errors import InputError
 from codesign.files import read_yaml
 from codesign.hardware.accelerator import Accelerator
 from codesign.hardware.plan import Plan
@@ -15,6 +16,7 @@ from codesign.hardware.predict import Design, LayerPlan, tightest
 from codesign.hardware.resources import RESOURCES, Resources, usable_resources
 from codesign.hardware.work import Budget, Granularity
 from codesign.models import EncoderShape
+from codesign.names import BoardName, Part, Title
 
 FORMAT = "codesign-plan-1"
 
@@ -24,7 +26,11 @@ class _Strict(BaseModel):
 
 
 class Predicted(_Strict):
-    """Outcome of the hardware model; resources in the units of the board files."""
+    """Outcome of the hardware model; resources in the units of the board files.
+
+    ``cycles`` and ``latency_ms`` are those of a whole run, from start to last output, with the blocks of every matrix
+    spread evenly at the plan's density; ``dense_cycles`` the same with nothing pruned.
+    """
 
     cycles: int
     latency_ms: float
@@ -38,14 +44,19 @@ class Predicted(_Strict):
 
 
 class Alternative(_Strict):
-    """A design that was not chosen."""
+    """A design that was not chosen.
+
+    Its cycles are the array's alone, as designs are compared by them; the chosen one's are the sum of its layers'
+    ``predicted_cycles``.
+    """
 
     rows: int
     cols: int
     lanes: int
     density: float
-    cycles: int
-    latency_ms: float
+    # Before, they went by the names of a whole run's.
+    array_cycles: int = Field(validation_alias=AliasChoices("array_cycles", "cycles"))
+    array_ms: float = Field(validation_alias=AliasChoices("array_ms", "latency_ms"))
     dsp: int
     binding_resource: str
 
@@ -61,9 +72,9 @@ class PlanDocument(_Strict):
     format: Literal["codesign-plan-1"]
     codesign: str
     seed: int
-    board: str
-    part: str
-    model: str
+    board: BoardName
+    part: Part
+    model: Title
     shape: EncoderShape
     tokens: int
     batch: int
@@ -104,10 +115,10 @@ def plan_document(plan: Plan, seed: int = 0) -> PlanDocument:
         accelerator=chosen.accelerator,
         activations_on_chip=chosen.activations_on_chip,
         predicted=Predicted(
-            cycles=chosen.cycles,
-            latency_ms=chosen.latency_ms,
-            dense_cycles=plan.dense.cycles,
-            speedup=plan.dense.cycles / chosen.cycles,
+            cycles=plan.predicted.cycles,
+            latency_ms=plan.predicted.latency_ms,
+            dense_cycles=plan.predicted.dense_cycles,
+            speedup=plan.predicted.speedup,
             **{name: getattr(chosen.resources, name) for name in RESOURCES},
         ),
         usable=usable_resources(plan.board),
@@ -128,8 +139,8 @@ def _alternative(design: Design, plan: Plan) -> Alternative:
         cols=accelerator.cols,
         lanes=accelerator.lanes,
         density=design.density,
-        cycles=design.cycles,
-        latency_ms=design.latency_ms,
+        array_cycles=design.array_cycles,
+        array_ms=design.array_ms,
         dsp=design.resources.dsp,
         binding_resource=tightest(design.resources, plan.board)[0],
     )
@@ -139,6 +150,21 @@ def load_plan(path: Path) -> PlanDocument:
     """Read a plan back, from plan.yaml or the folder that it is in.
 
     Raises:
-        InputError: The file is missing, damaged, or of another format version.
+        InputError: The file is missing, damaged, of another format version, or has other matrices than its shape.
     """
-    return read_yaml(path / "plan.yaml" if path.is_dir() else path, PlanDocument)
+    path = path / "plan.yaml" if path.is_dir() else path
+    plan = read_yaml(path, PlanDocument)
+    matrices = plan.shape.matrices()
+    if len(plan.layers) != len(matrices):
+        raise InputError(
+            "not the matrices of the shape", file=path, field="layers", value=f"{len(plan.layers)} matrices",
+            accepted=str(len(matrices)),
+        )  # fmt: skip
+    for number, (layer, matrix) in enumerate(zip(plan.layers, matrices, strict=True)):
+        for field, value in vars(matrix).items():
+            if getattr(layer, field) != value:
+                raise InputError(
+                    "not the matrix of the shape", file=path, field=f"layers.{number}.{field}",
+                    value=getattr(layer, field), accepted=str(value),
+                )  # fmt: skip
+    return plan

@@ -1,4 +1,4 @@
-"""From an integer encoder's constants to what hardware is made of: matrices with places, further constants, the program."""
+"""From an integer encoder's constants to what hardware is made of: images of matrices and constants, the program."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from codesign.program.layout import Layout
 PARTS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
 
 Constants = Mapping[str, NDArray[np.int64]]
-"""Every constant of the integer model by its path, such as ``layers.0.attention_norm.gain``; weights are not needed."""
+"""Every constant of the integer model by its path, such as ``layers.0.attention_norm.gain``, but for weights."""
 
 
 def build_encoder(

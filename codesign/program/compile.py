@@ -141,8 +141,8 @@ def _of_head(layout: Layout, buffer: Buffer, head: int) -> Buffer:
 def _ordered(order: list[ArrayStep | VectorStep], buffers: Iterable[Buffer]) -> Program:
     """Steps with what they must wait for.
 
-    A step waits for those of the other unit that write what it reads, or read or write what it writes. The array's own
-    results come a while after it has turned to its next step, so it waits for itself where it reads them; what it
+    A step waits for those of the other unit that write what it reads, or read or write what it writes. The array's
+    own results come a while after it has turned to its next step, so it waits for itself where it reads them; what it
     writes is never early, as the steps before it have read theirs by then. Residuals are read as the results come,
     through the port of the operands in STATE: a step with such operands waits for the sums before it.
     """

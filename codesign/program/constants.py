@@ -1,4 +1,4 @@
-"""What the memories of constants hold for an encoder beside its matrices: places of results, heads, gains, LayerNorms."""
+"""What memories of constants hold for an encoder beside its matrices: places of results, heads, gains, LayerNorms."""
 
 from __future__ import annotations
 
@@ -79,7 +79,13 @@ def head_words(layout: Layout, multipliers: NDArray[np.int64], shifts: NDArray[n
     zeros = np.zeros(multipliers.size * layout.drained, np.int64)
     channels = (zeros, *(np.repeat(part.reshape(-1), layout.drained) for part in (multipliers, shifts)), zeros)
     # As if each head were a block row that is requantised at once.
-    return width, channel_words(channels, layout.drained, 1, width, np.zeros((multipliers.size, width - layout.drained * CHANNEL_BITS), np.uint8))
+    return width, channel_words(
+        channels,
+        layout.drained,
+        1,
+        width,
+        np.zeros((multipliers.size, width - layout.drained * CHANNEL_BITS), np.uint8),
+    )
 
 
 def gain_words(layout: Layout, gains: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> tuple[int, Words]:

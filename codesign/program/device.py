@@ -116,11 +116,19 @@ class Encoder:
         yield "HEAD_ROWS", layout.head_rows, "block rows of them"
         yield "HEAD_WORDS", layout.head_words, "words of a block of K or V"
         yield "LAST_HEAD_FEATURES", layout.head - (layout.head_columns - 1) * a.cols, "in the last block column"
-        yield "LAST_HEAD_PARTS", layout.head // drained - (layout.head_rows - 1) * a.requant_interval, "in the last block row"
+        yield (
+            "LAST_HEAD_PARTS",
+            layout.head // drained - (layout.head_rows - 1) * a.requant_interval,
+            "in the last block row",
+        )
         yield "KEY_ROWS", layout.key_rows, "blocks of R keys of a token group"
         yield "KEY_COLUMNS", layout.key_columns, "blocks of C keys of it"
         yield "KEY_WORDS", layout.key_words, "words of V keys of it"
-        yield "LAST_KEY_PARTS", -(-a.lanes // drained) - (layout.key_rows - 1) * a.requant_interval, "in the last block of R keys"
+        yield (
+            "LAST_KEY_PARTS",
+            -(-a.lanes // drained) - (layout.key_rows - 1) * a.requant_interval,
+            "in the last block of R keys",
+        )
         yield "STATE_COLUMNS", layout.state_columns, "block columns of the residual stream"
         yield "STATE_PARTS", layout.state_parts, "parts of D features of a block column"
         yield "STATE_VECTORS", a.cols // a.vector_rows, "parts of V features of it"
@@ -138,14 +146,22 @@ class Encoder:
         yield "VALUE_MEMORY_WORDS", sizes[Memory.VALUES], "values, of R features"
         yield "SUM_WORDS", sizes[Memory.SUMS], "scores and sums, of V features"
         yield "NORM_CONSTANTS", norms, "words of LayerNorm's constants"
-        yield "GAIN_WORDS", len(self.epsilons) * (-(-layout.hidden // a.rows)) * a.requant_interval, "words of the sums' gains"
+        yield (
+            "GAIN_WORDS",
+            len(self.epsilons) * (-(-layout.hidden // a.rows)) * a.requant_interval,
+            "words of the sums' gains",
+        )
         yield "PLACE_COLUMN_BITS", bits.column, "number of a word in a memory"
         yield "PLACE_SUB_BITS", bits.sub, "number of a part of it"
         yield "BASE_BITS", (max(sizes.values()) + 1).bit_length(), "address of any of these memories"
         counts = max(layout.groups, layout.head_columns, layout.head_rows, layout.key_rows, layout.key_columns)
         yield "HEAD_COUNT_BITS", (counts + 1).bit_length(), "of a count of a head's blocks"
         yield "STATIONARY_BITS", (max(layout.head_columns, layout.head_rows) + 1).bit_length(), "number of a block"
-        yield "STATIONARY_LANE_BITS", max((max(layout.key_rows, layout.key_columns) - 1).bit_length(), 1), "of its lanes"
+        yield (
+            "STATIONARY_LANE_BITS",
+            max((max(layout.key_rows, layout.key_columns) - 1).bit_length(), 1),
+            "of its lanes",
+        )
         yield "KEY_LANE_BITS", (layout.key_rows * a.rows + a.rows).bit_length(), "number of a key of a token group"
         yield "KEY_WORD_BITS", (layout.key_words + 1).bit_length(), "number of a word of V keys"
         yield "GAIN_ADDRESS_BITS", (len(self.epsilons) * (layout.hidden + a.rows)).bit_length(), "of a word of gains"

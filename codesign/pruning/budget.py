@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 
 from codesign.boards import Board
-from codesign.hardware.accelerator import SparseMatrix, block_grid, pruned_matrix
+from codesign.hardware.accelerator import SparseMatrix, pruned_matrix
 from codesign.hardware.cycles import block_cycles, fetch_cycles, token_groups
-from codesign.hardware.predict import Design, predict
+from codesign.hardware.predict import Design, LayerPlan, predict
 from codesign.hardware.resources import usable_resources
+from codesign.hardware.run import Prediction, RunMatrix, dense_run_cycles, pruned, run_cycles, run_times
 from codesign.hardware.work import BudgetKind
 from codesign.models import Matrix
 from codesign.planning import PlanDocument
@@ -47,8 +48,8 @@ class Hardware:
 
     @cached_property
     def block_cost(self) -> dict[str, float]:
-        """Predicted cycles of one block of each matrix, its weights where the plan puts them."""
-        tokens, rate = self.plan.tokens * self.plan.batch, self.board.read_bytes_per_second
+        """Array cycles of one block of each matrix, its weights where the plan puts them."""
+        tokens, rate = self._tokens, self.board.read_bytes_per_second
         return {
             layer.name: float(block_cycles(self.plan.accelerator, tokens, layer.weight_memory, rate))
             for layer in self.plan.layers
@@ -61,7 +62,7 @@ class Hardware:
         A block row that is run lasts at least T·Q, as long as T·Q / max(T, F) blocks.
         """
         accelerator, rate = self.plan.accelerator, self.board.read_bytes_per_second
-        groups = token_groups(accelerator, min(self.plan.tokens * self.plan.batch, accelerator.max_tokens))
+        groups = token_groups(accelerator, min(self._tokens, accelerator.max_tokens))
         return {
             layer.name: max(
                 1,
@@ -73,21 +74,49 @@ class Hardware:
         }
 
     def design(self, masks: Masks) -> Design:
-        """What is predicted of these masks, weights placed anew."""
+        """Resources and array cycles of these masks, weights placed anew."""
         rows, cols = self.block
         sparse: list[SparseMatrix] = [
             pruned_matrix(matrix, rows, cols, masks[name].cpu().numpy()) for name, matrix in self.matrices.items()
         ]
-        tokens = self.plan.tokens
-        return predict(self.plan.accelerator, self.board, sparse, tokens * self.plan.batch, tokens)
+        return predict(self.plan.accelerator, self.board, sparse, self._tokens, self.plan.tokens)
+
+    def predicted(self, masks: Masks) -> Prediction:
+        """What a whole run of these masks takes, and of the dense model on the same array."""
+        accelerator = self.plan.accelerator
+        return Prediction(self._cycles(masks), self._dense_cycles, accelerator.clock_mhz)
+
+    def layers(self, masks: Masks) -> tuple[LayerPlan, ...]:
+        """Every matrix; where the batch passes in one run, with its cycles in that."""
+        layers = self.design(masks).layers
+        if self._tokens > self.plan.accelerator.max_tokens:
+            return layers
+        times = run_times(self.plan.accelerator, self.board, self._run(masks), self._tokens)
+        return tuple(
+            replace(layer, predicted_cycles=time.written - time.begun)
+            for layer, time in zip(layers, times, strict=True)
+        )
+
+    @property
+    def _tokens(self) -> int:
+        return self.plan.tokens * self.plan.batch
+
+    def _run(self, masks: Masks) -> list[RunMatrix]:
+        return [
+            pruned(masks[layer.name].cpu().numpy(), layer.weight_memory, activation=layer.activation)
+            for layer in self.design(masks).layers
+        ]
+
+    def _cycles(self, masks: Masks) -> int:
+        return run_cycles(self.plan.accelerator, self.board, self._run(masks), self._tokens, self.plan.tokens)
 
     @cached_property
-    def dense_design(self) -> Design:
-        """What is predicted of the model with nothing pruned, on the same array."""
-        rows, cols = self.block
-        return self.design(
-            {n: torch.ones(block_grid(m, rows, cols), dtype=torch.bool) for n, m in self.matrices.items()}
-        )
+    def _dense_cycles(self) -> int:
+        matrices = list(self.matrices.values())
+        return dense_run_cycles(self.plan.accelerator, self.board, matrices, self._tokens, self.plan.tokens)
+
+    def _milliseconds(self, masks: Masks) -> float:
+        return self._cycles(masks) / self.plan.accelerator.clock_mhz / 1000
 
     def kept_weights(self, masks: Masks) -> int:
         """Weights in kept blocks, padding not counted."""
@@ -109,13 +138,19 @@ class Hardware:
             for name, m in self.matrices.items()
         }
 
+    @cached_property
+    def counted(self) -> Mapping[str, torch.Tensor]:
+        """What each block counts against the plan's budget, other things being equal."""
+        by_weights = self.plan.budget.kind is BudgetKind.COMPRESSION
+        return {name: w if by_weights else torch.ones_like(w) for name, w in self._weights.items()}
+
     def allows(self, masks: Masks) -> bool:
         """Whether masks meet the plan's budget."""
         budget = self.plan.budget
         if budget.kind is BudgetKind.COMPRESSION:
             return self.kept_weights(masks) * (budget.value or 1.0) <= self.weights * (1 + 1e-12)
         if budget.kind is BudgetKind.LATENCY:
-            return self.design(masks).latency_ms <= (budget.value or 0.0)
+            return self._milliseconds(masks) <= (budget.value or 0.0)
         if budget.kind is BudgetKind.ON_CHIP:
             design = self.design(masks)
             return design.on_chip and design.resources.fits(usable_resources(self.board))
@@ -125,7 +160,7 @@ class Hardware:
         """What masks reach, in the budget's own terms."""
         budget = self.plan.budget
         if budget.kind is BudgetKind.LATENCY:
-            return f"{self.design(masks).latency_ms:.4g} ms"
+            return f"{self._milliseconds(masks):.4g} ms"
         if budget.kind is BudgetKind.ON_CHIP:
             return f"{self.design(masks).streamed} of {len(self.matrices)} matrices in external memory"
         return f"{self.compression(masks):.4g}× compression"

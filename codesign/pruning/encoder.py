@@ -1,12 +1,14 @@
-"""The matrices of a model that are pruned, found from its family's description."""
+"""The parts of a model that are pruned and made integer, found from its family's description."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from codesign.errors import InputError
 from codesign.models import EncoderShape
+from codesign.models.family import family_of
 
 Matrices = dict[str, nn.Linear]
 
@@ -38,6 +40,26 @@ def encoder_matrices(model: nn.Module, shape: EncoderShape) -> Matrices:
             )
         found[matrix.name] = module
     return found
+
+
+def layer_modules(model: PreTrainedModel, shape: EncoderShape) -> list[dict[str, nn.Module]]:
+    """The modules of every layer by their name in ``Family``."""
+    family = family_of(shape.family, shape.name)
+    names = (
+        "query",
+        "key",
+        "value",
+        "attention_output",
+        "attention_norm",
+        "ffn_in",
+        "ffn_out",
+        "ffn_norm",
+    )
+    base = model.base_model
+    return [
+        {name: base.get_submodule(f"{family.layer.format(number)}.{getattr(family, name)}") for name in names}
+        for number in range(shape.layers)
+    ]
 
 
 def check_finite(model: nn.Module, source: object) -> None:

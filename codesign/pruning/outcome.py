@@ -16,8 +16,9 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from codesign import __version__
+from codesign.checksums import FILES, file_hash, sealed
 from codesign.files import to_json, to_yaml
-from codesign.hardware.predict import Design
+from codesign.hardware.run import Prediction
 from codesign.outputs import Output
 from codesign.pruning.budget import Hardware
 from codesign.pruning.encoder import Matrices
@@ -47,6 +48,8 @@ class Outcome:
         masks: Kept blocks.
         dense_scores, pruned_scores: Metrics by evaluation split, in points.
         source: Where the data came from.
+        columns: What its files call our columns, where it is something else.
+        sha256: Of what was read: ``data`` by split, ``model`` by file.
         precision: ``bf16`` or ``fp32``: what training ran in.
         phase_seconds: Wall time by phase.
         seconds: Wall time of this process, evaluation included.
@@ -63,20 +66,17 @@ class Outcome:
     dense_scores: Scores
     pruned_scores: Scores
     source: str
+    columns: Mapping[str, str] | None
+    sha256: Mapping[str, Mapping[str, str]]
     precision: str
     phase_seconds: Mapping[str, float]
     seconds: float
     processes: int
 
     @cached_property
-    def design(self) -> Design:
-        """What is predicted of the pruned model."""
-        return self.hardware.design(self.masks)
-
-    @cached_property
-    def dense_design(self) -> Design:
-        """What is predicted of the dense model on the same array."""
-        return self.hardware.dense_design
+    def predicted(self) -> Prediction:
+        """Of a whole run of the pruned model."""
+        return self.hardware.predicted(self.masks)
 
     @property
     def headline(self) -> tuple[str, float, float]:
@@ -98,7 +98,9 @@ class Outcome:
             "format": FORMAT,
             "task": self.task.name,
             "data": self.source,
+            "columns": self.columns,
             "model": plan.model,
+            "labels": list(self.task.labels),
             "metric": metric,
             "unit": "points: 100 times the metric's textbook value",
             "dense": dense,
@@ -122,11 +124,11 @@ class Outcome:
                 "other": parameters - encoder - embeddings,
                 "nonzero_in_matrices": sum(int(m.weight.count_nonzero()) for m in self.matrices.values()),
             },
-            "predicted_speedup": self.dense_design.cycles / self.design.cycles,
+            "predicted_speedup": self.predicted.speedup,
             "predicted": {
-                "cycles": self.design.cycles,
-                "dense_cycles": self.dense_design.cycles,
-                "latency_ms": self.design.latency_ms,
+                "cycles": self.predicted.cycles,
+                "dense_cycles": self.predicted.dense_cycles,
+                "latency_ms": self.predicted.latency_ms,
                 "board": plan.board,
                 "tokens": plan.tokens,
                 "batch": plan.batch,
@@ -144,7 +146,7 @@ class Outcome:
                     "predicted_cycles": layer.predicted_cycles,
                     "weight_memory": layer.weight_memory.value,
                 }
-                for layer in self.design.layers
+                for layer in self.hardware.layers(self.masks)
             ],
             "settings": asdict(self.settings),
             "seed": self.settings.seed,
@@ -158,6 +160,7 @@ class Outcome:
             "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
             "seconds": self.seconds,
             "phase_seconds": dict(self.phase_seconds),
+            "sha256": {name: dict(parts) for name, parts in self.sha256.items()},
         }
 
 
@@ -185,7 +188,9 @@ def write_outcome(outcome: Outcome, output: Output, *, keep_work: bool = False) 
         (folder / "plan.yaml").write_text(header + to_yaml(plan), encoding="utf-8")
         pictures = {name: mask.cpu().numpy() for name, mask in outcome.masks.items()}
         (folder / "blocks.png").write_bytes(block_map(pictures, f"{plan['model']} on {plan['board']}"))
-        (folder / "metrics.json").write_text(to_json(outcome.document()), encoding="utf-8")
+        hashes = {path.name: file_hash(path) for path in sorted(folder.iterdir())}
+        document = sealed({**outcome.document(), FILES: hashes})
+        (folder / "metrics.json").write_text(to_json(document), encoding="utf-8")
 
     output.write(fill, keep_scratch=keep_work)
     (output.scratch / RECORD).unlink(missing_ok=True)

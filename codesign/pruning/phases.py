@@ -18,6 +18,7 @@ from transformers import PreTrainedModel, set_seed
 
 from codesign.files import to_json, write_folder
 from codesign.pruning.distillation import Distillation
+from codesign.pruning.progress import DENSE, PHASES, RETRAIN, SPARSE
 from codesign.pruning.regulariser import GroupLasso, strengths
 from codesign.pruning.rounds import choose_masks, everything, goal_density, norms, prune_round
 from codesign.pruning.run import Run
@@ -41,8 +42,6 @@ from codesign.pruning.training import (
     run_phase,
     steps_per_epoch,
 )
-
-DENSE, SPARSE, RETRAIN = "dense", "sparse", "retrain"
 
 
 def fine_tune(run: Run) -> PreTrainedModel:
@@ -69,6 +68,8 @@ def sparsify(run: Run, dense: PreTrainedModel) -> tuple[PreTrainedModel, Masks]:
     all_blocks = everything(hardware)
     # Without training the rounds follow each other.
     rounds = spread_rounds(min(settings.rounds, steps), steps) if steps else spread_rounds(*2 * (settings.rounds,))
+    if rounds.count < settings.rounds:
+        run.say(f"{SPARSE}: {steps} steps of training, so {rounds.count} rounds of pruning, not {settings.rounds}")
     after: AfterStep
     if settings.method is Method.MOVEMENT:
 
@@ -186,7 +187,7 @@ def phase_seconds(run: Run) -> dict[str, float]:
     """Wall time of each phase, whichever process trained it."""
     return {
         name: json.loads((run.work / name / "done" / "phase.json").read_text())["seconds"]
-        for name in (DENSE, SPARSE, RETRAIN)
+        for name in PHASES
         if (run.work / name / "done").is_dir()
     }
 

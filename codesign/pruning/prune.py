@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import torch
 from accelerate import PartialState
@@ -16,17 +17,23 @@ from codesign.errors import InputError
 from codesign.files import disk_reason, is_disk_error
 from codesign.outputs import RUN, Output, claim
 from codesign.planning import PlanDocument
+from codesign.pruning.fingerprint import model_sha256
 from codesign.pruning.model import Classifier, load_classifier, make_embedded
 from codesign.pruning.outcome import Outcome, write_outcome
 from codesign.pruning.phases import cut_once, fine_tune, phase_seconds, retrain, sparsify
 from codesign.pruning.record import WORK, Asked, open_run
+from codesign.pruning.rounds import check_budget
 from codesign.pruning.run import Request, Run
 from codesign.pruning.settings import Method
 from codesign.pruning.training import use_bf16
+from codesign.pruning.understood import check_understood
+from codesign.pruning.units import restore_, standardise_
 from codesign.report.console import tracked
 from codesign.tasks.agreement import AGREEMENT, agreement_data
-from codesign.tasks.data import load_data, tokenised
+from codesign.tasks.data import cut_text, drawn, load_data, tokenised
 from codesign.tasks.evaluate import Scores, predict, scores_of, scores_text
+from codesign.tasks.files import Split
+from codesign.tasks.values import unit_of
 
 
 def prune(request: Request) -> Outcome:
@@ -68,6 +75,7 @@ def _prune(request: Request, state: PartialState, output: Output | None) -> Outc
     began = time.time()
     settings = request.settings
     bf16, why = use_bf16(settings.precision)
+    check_budget(request.hardware, settings)
     # Their bars for saving and loading, a line each, would hide what this program says.
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
@@ -75,31 +83,59 @@ def _prune(request: Request, state: PartialState, output: Output | None) -> Outc
     data = (
         agreement_data(settings.seed)
         if request.model is None
-        else load_data(request.task or AGREEMENT, request.data_dir)
+        else load_data(request.task or AGREEMENT, request.data_dir, request.columns)
     )
     tokens = request.hardware.plan.tokens
     if request.model is None:
-        start = make_embedded((text for (text,) in data.splits["train"].sentences), data.task, settings.seed)
+        sentences = (text for (text,) in data.splits["train"].sentences)
+        start = make_embedded(sentences, data.task, tokens, settings.seed)
     else:
         start = load_classifier(request.model, data.task, tokens, settings.seed)
     _check_plan(request.hardware.plan, start)
+    check_understood(start, data, tokens)
+    train = drawn(data.splits["train"], settings.limit, settings.seed)
+    splits = {**data.splits, "train": train}
+    unit = unit_of(train.labels, data.source) if data.task.regression else None
+    sha256 = {"data": data.sha256, "model": model_sha256(request.model, start.model)}
     with state.main_process_first():
         if output:
             asked = Asked(
-                request.model or start.shape.name, data.task.name, data.source, request.hardware.plan, settings
+                _whole(request.model) if request.model else start.shape.name,
+                data.task.name,
+                data.source,
+                request.hardware.plan,
+                settings,
+                data.columns,
+                sha256,
             )
             open_run(output.scratch, asked, resume=request.resume)
     state.wait_for_everyone()
-    limit = {"train": settings.limit}
-    datasets = {name: tokenised(part, start.tokenizer, tokens, limit.get(name)) for name, part in data.splits.items()}
+    datasets = {name: tokenised(part, start.tokenizer, tokens) for name, part in splits.items()}
+    cut = [cut_text(name, part, datasets[name], start.tokenizer, tokens) for name, part in splits.items()]
+    if unit is not None:
+        # Everything between loading and writing is in standard deviations from the mean.
+        standard = {n: Split(part.sentences, unit.standardised(part.labels)) for n, part in splits.items()}
+        datasets = {name: tokenised(part, start.tokenizer, tokens) for name, part in standard.items()}
+        if start.fine_tuned:
+            standardise_(start.model, unit)
     run = Run(request, state, request.output / WORK, data, start, datasets, bf16)
     run.say(
         f"{start.shape.name} on {data.task.name} ({len(datasets['train'])} training sentences from {data.source}),"
         f" blocks of {run.block[0]}×{run.block[1]}, {'bfloat16 autocast' if bf16 else 'float32'}: {why}"
     )
+    if settings.limit is not None:
+        whole = len(data.splits["train"].labels)
+        drew = (
+            f"{len(train.labels):,} of {whole:,} drawn by seed {settings.seed}"
+            if len(train.labels) < whole
+            else "all"
+        )
+        run.say(f"  limit of {settings.limit:,} training sentences: {drew}")
+    for note in (*start.notes, *data.notes, *filter(None, cut)):
+        run.say(f"  {note}")
 
     dense = fine_tune(run)
-    dense_scores = _evaluate(run, dense)
+    dense_scores = _evaluate(run, dense, "dense")
     run.say(f"dense: {scores_text(dense_scores)}")
     if settings.method is Method.MAGNITUDE:
         # Nothing to train before the one cut: all epochs go to retraining.
@@ -107,8 +143,10 @@ def _prune(request: Request, state: PartialState, output: Output | None) -> Outc
     else:
         pruned, masks = sparsify(run, dense)
     pruned = retrain(run, dense, pruned, masks)
-    pruned_scores = _evaluate(run, pruned)
+    pruned_scores = _evaluate(run, pruned, "pruned")
     run.say(f"pruned: {scores_text(pruned_scores)}")
+    if unit is not None:
+        restore_(pruned, unit)
 
     outcome = Outcome(
         hardware=request.hardware,
@@ -121,6 +159,8 @@ def _prune(request: Request, state: PartialState, output: Output | None) -> Outc
         dense_scores=dense_scores,
         pruned_scores=pruned_scores,
         source=data.source,
+        columns=data.columns,
+        sha256=sha256,
         precision="bf16" if bf16 else "fp32",
         phase_seconds=phase_seconds(run),
         seconds=time.time() - began,
@@ -130,6 +170,11 @@ def _prune(request: Request, state: PartialState, output: Output | None) -> Outc
         write_outcome(outcome, output, keep_work=request.keep_work)
     state.wait_for_everyone()
     return outcome
+
+
+def _whole(model: str) -> str:
+    """A model's folder whole, from wherever it is looked for; a hub name as it is."""
+    return str(Path(model).resolve()) if Path(model).is_dir() else model
 
 
 def _check_plan(plan: PlanDocument, start: Classifier) -> None:
@@ -144,8 +189,8 @@ def _check_plan(plan: PlanDocument, start: Classifier) -> None:
             )
 
 
-def _evaluate(run: Run, model: PreTrainedModel) -> Scores:
-    """Scores of a model, by each process for itself.
+def _evaluate(run: Run, model: PreTrainedModel, which: str) -> Scores:
+    """Scores of a model, by each process for itself; ``which`` names it in an error.
 
     Not by the Trainer: once one of them has trained in bfloat16, all later ones of the process evaluate in it.
     """
@@ -158,4 +203,5 @@ def _evaluate(run: Run, model: PreTrainedModel) -> Scores:
         return found
 
     shown = tracked("evaluation") if run.state.is_main_process else lambda items, _: items
-    return scores_of(run.data.task, predict(logits, run.data.task, run.datasets, run.collator, shown))
+    found = predict(logits, run.data.task, run.datasets, run.collator, shown)
+    return scores_of(run.data.task, found, f"{run.start.shape.name}, {which}")

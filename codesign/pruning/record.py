@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,32 @@ from codesign.files import read_json, to_json, write_text
 from codesign.planning import PlanDocument
 from codesign.pruning.settings import Settings
 
-FORMAT = "codesign-prune-1"
+FORMAT = "codesign-prune-2"
 WORK = "work"
 RECORD = "run.json"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What a run was started with."""
+    """What a run was started with.
+
+    Attributes:
+        model: Its folder, whole, or its name.
+        task: Its name.
+        data: Where it came from, a folder whole.
+        plan: The plan.
+        settings: Choices.
+        columns: What the files call our columns, where it is something else.
+        sha256: Of what was read: ``data`` by split, ``model`` by file.
+    """
 
     model: str
     task: str
     data: str
     plan: PlanDocument
     settings: Settings
+    columns: Mapping[str, str] | None = None
+    sha256: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """As data."""
@@ -34,8 +47,11 @@ class Asked:
             "model": self.model,
             "task": self.task,
             "data": self.data,
+            "columns": self.columns,
             "settings": asdict(self.settings),
             "plan": self.plan.model_dump(mode="json"),
+            # Last: where other things were asked for, that is the difference to name.
+            "sha256": self.sha256,
         }
 
 
@@ -59,21 +75,52 @@ def open_run(work: Path, asked: Asked, *, resume: bool) -> None:
             raise InputError("nothing to resume here", file=work, accepted="a folder with an unfinished run")
         difference = _first_difference(read_json(record), wanted)
         if difference:
-            field, then, now = difference
-            raise InputError(
-                f"the run in this folder was started otherwise: {then!r}, not {now!r}",
-                file=record,
-                field=field,
-                accepted="the same options with --resume, another --output-dir, or --overwrite",
-            )
+            raise _otherwise(record, asked, *difference)
         return
     if work.exists():
         shutil.rmtree(work)
     write_text(record, to_json(wanted))
 
 
+def _otherwise(record: Path, asked: Asked, place: str, then: Any, now: Any) -> InputError:
+    """What to say of a run that was started otherwise."""
+    kind, _, part = place.removeprefix("sha256.").partition(".")
+    if place.startswith("sha256.") and kind in ("data", "model"):
+        return InputError(
+            changed_text(kind, part, then, now) + " since this run began",
+            file=asked.data if kind == "data" else asked.model,
+            accepted="what was there then, another --output-dir, or --overwrite",
+        )
+    return InputError(
+        f"the run in this folder was started otherwise: {then!r}, not {now!r}",
+        file=record,
+        field=place,
+        accepted="the same options with --resume, another --output-dir, or --overwrite",
+    )
+
+
+def changed_text(kind: str, part: str, then: str | None, now: str | None) -> str:
+    """What has changed, of two SHA-256 that differ.
+
+    Args:
+        kind: ``data`` or a model's files.
+        part: Name of the split, or of the file.
+        then: What it was; None where there was none.
+        now: What it is; None where there is none.
+    """
+    if kind == "data":
+        return f"sentences or labels of the {part} split have changed"
+    return f"{part} has {'come' if then is None else 'gone' if now is None else 'changed'}"
+
+
+def first_change(kind: str, then: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """What has changed first, if anything."""
+    difference = _first_difference(dict(then), dict(now))
+    return changed_text(kind, *difference) if difference else None
+
+
 def _plain(content: Any) -> Any:
-    if isinstance(content, dict):
+    if isinstance(content, Mapping):
         return {str(key): _plain(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
         return [_plain(value) for value in content]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from math import ceil
 
 import torch
 from accelerate.utils import broadcast
@@ -10,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel
 
+from codesign.errors import InputError
 from codesign.hardware.accelerator import block_grid
 from codesign.pruning.budget import Hardware
 from codesign.pruning.distillation import Distillation
@@ -24,7 +27,7 @@ from codesign.pruning.importance import (
     second_order,
 )
 from codesign.pruning.run import Run
-from codesign.pruning.selection import Masks, Rules, select
+from codesign.pruning.selection import Masks, Rules, impossible, least, select
 from codesign.pruning.settings import Importance, Settings
 from codesign.pruning.sparsity import apply_masks, round_density
 
@@ -50,7 +53,7 @@ def choose_masks(run: Run, importance: dict[str, Tensor], number: int, count: in
     """The masks of a round: the budget's own in the last, a part of the way there before."""
     hardware = run.hardware
     cost, together, rules = hardware.block_cost, hardware.blocks_together, _rules(run.settings)
-    goal = select(importance, cost, hardware.allows, rules, present, hardware.reached, together)
+    goal = select(importance, cost, hardware.allows, rules, present, hardware.reached, together, hardware.counted)
     if number == count:
         return goal
     total = sum(mask.numel() for mask in goal.values())
@@ -59,7 +62,35 @@ def choose_masks(run: Run, importance: dict[str, Tensor], number: int, count: in
     def allows(masks: Masks) -> bool:
         return sum(int(mask.sum()) for mask in masks.values()) <= density * total
 
-    return select(importance, cost, allows, rules, present, together=together)
+    masks = select(importance, cost, allows, rules, present, together=together)
+    # The goal is a part of them already, unless only the cheapest blocks have room.
+    return masks if rules.balance is not None else {name: masks[name] | goal[name] for name in masks}
+
+
+def check_budget(hardware: Hardware, settings: Settings) -> None:
+    """Whether the budget leaves room for what has to stay, whatever the weights will be.
+
+    Raises:
+        InputError: It does not.
+    """
+
+    def possible(rules: Rules) -> bool:
+        return hardware.allows(least(hardware.counted, rules))
+
+    rules = _rules(settings)
+    if possible(rules):
+        return
+    none, accepted = replace(rules, floor=0.0), "a looser budget"
+    if possible(none):
+        low, high = 0, ceil(settings.floor * 1000)
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if possible(replace(rules, floor=middle / 1000)) else (low, middle)
+        accepted += f", or --floor {low / 1000:g} or less"
+    else:
+        rules = none
+    error = impossible(least(hardware.counted, rules), rules, hardware.reached)
+    raise InputError(error.problem, accepted=accepted)
 
 
 def norms(run: Run, matrices: Matrices, dense: Matrices) -> dict[str, Tensor]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 from datasets import Dataset
-from transformers import DataCollatorWithPadding, PreTrainedModel
+from transformers import PreTrainedModel
 
 from codesign.pruning.budget import Hardware
 from codesign.pruning.encoder import Matrices, encoder_matrices
 from codesign.pruning.model import Classifier
+from codesign.pruning.padding import Collator, collator
 from codesign.pruning.settings import Settings
-from codesign.pruning.training import PADDING, Phase
+from codesign.pruning.training import Phase
 from codesign.report.console import console
 from codesign.tasks.data import TaskData
 from codesign.tasks.task import Task
@@ -28,6 +30,7 @@ class Request:
         model: Folder or hub name; None for the embedded default, which brings its own task.
         task: None with the embedded default.
         data_dir: Local files; None for the hub.
+        columns: What their columns are called, where it is something else than ours.
         hardware: The plan on its board.
         settings: Choices.
         output: Folder for results and, below ``work``, for checkpoints.
@@ -46,6 +49,7 @@ class Request:
     resume: bool = False
     overwrite: bool = False
     keep_work: bool = False
+    columns: Mapping[str, str] | None = None
     read: tuple[Path, ...] = ()
 
     @property
@@ -82,9 +86,9 @@ class Run:
         return self.request.hardware.block
 
     @property
-    def collator(self) -> DataCollatorWithPadding:
+    def collator(self) -> Collator:
         """Pads a batch of sentences to one length."""
-        return DataCollatorWithPadding(self.start.tokenizer, pad_to_multiple_of=PADDING)
+        return collator(self.start.tokenizer)
 
     def say(self, text: str) -> None:
         """Print a line, once however many processes there are."""

@@ -8,7 +8,7 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -41,6 +41,7 @@ def select(
     present: Masks | None = None,
     reached: Callable[[Masks], str] | None = None,
     together: Mapping[str, int] | None = None,
+    cheapest: Mapping[str, Tensor] | None = None,
 ) -> Masks:
     """The most important blocks that a budget allows.
 
@@ -53,6 +54,7 @@ def select(
         reached: Says for an error message what masks reach.
         together: Per matrix how many blocks of a block row cost no more than one: a row's best so many stay or go
             together, unless rows are to be balanced.
+        cheapest: Per matrix what each block counts, for floors where the best blocks cost too much.
 
     Returns:
         Per matrix the mask of the kept blocks, on the CPU. One block more, in the order of worth, would break
@@ -74,23 +76,18 @@ def select(
     # Pruned blocks last, protected ones first; the stable sort settles ties by position, so that any number of
     # blocks can be met exactly.
     shared = together if together is not None and rules.balance is None else {}
-    keys = []
+    item = {}
     for name in names:
         worth[name] = torch.where(present[name], worth[name], -1.0)
-        worth[name], item = pooled(worth[name], shared.get(name, 1))
-        key = worth[name].flatten()
-        order = key.argsort(descending=True, stable=True)
-        floor = _floor(key.numel(), rules)
-        while floor < key.numel() and item[order[floor]] == item[order[floor - 1]]:
-            floor += 1
-        keys.append(key.clone().index_fill_(0, order[:floor], torch.inf))
-        keys[-1][~present[name].flatten()] = -1.0
-    flat = torch.cat(keys)
-    sizes = [key.numel() for key in keys]
-    order = flat.argsort(descending=True, stable=True)
-    fewest, most = int((flat == torch.inf).sum()), int((flat >= 0).sum())
+        worth[name], item[name] = pooled(worth[name], shared.get(name, 1))
+    sizes = [worth[name].numel() for name in names]
 
-    def masks(kept: int) -> Masks:
+    def ordered(floors: Mapping[str, Tensor]) -> Tensor:
+        """Every block's key: infinite where a floor protects it, below 0 where it is gone."""
+        keys = [worth[name].flatten().index_fill(0, floors[name], torch.inf) for name in names]
+        return torch.where(torch.cat([present[name].flatten() for name in names]), torch.cat(keys), -1.0)
+
+    def masks(flat: Tensor, order: Tensor, kept: int) -> Masks:
         chosen = torch.zeros(flat.numel(), dtype=torch.bool)
         chosen[order[:kept]] = True
         parts = torch.split(chosen, sizes)
@@ -99,22 +96,85 @@ def select(
             found = {name: balanced(worth[name], mask, rules.balance) for name, mask in found.items()}
         return found
 
-    if not allows(masks(fewest)):
-        best = f": best {reached(masks(fewest))}" if reached else ""
-        raise InputError(
-            f"the budget cannot be met{best}, with the {fewest} of {flat.numel()} blocks that have to stay"
-            f" (floor of {rules.floor:.0%} in each matrix)",
-            accepted="a looser budget or a lower --floor",
-        )
-    if allows(masks(most)):
-        return masks(most)
+    # Floors of the best blocks, whole items of them; where the budget has no room for those, the best alone; and
+    # where it has room for the cheapest only, those: what was found possible before is not refused later.
+    tried: Masks | None = None
+    for floors in _floors(worth, item, present, rules, cheapest):
+        flat = ordered(floors)
+        order = flat.argsort(descending=True, stable=True)
+        fewest, most = int((flat == torch.inf).sum()), int((flat >= 0).sum())
+        tried = tried or masks(flat, order, fewest)
+        if allows(masks(flat, order, fewest)):
+            break
+    else:
+        assert tried is not None
+        raise impossible(tried, rules, reached)
+    if allows(masks(flat, order, most)):
+        return masks(flat, order, most)
     while most - fewest > 1:
         middle = (fewest + most) // 2
-        if allows(masks(middle)):
+        if allows(masks(flat, order, middle)):
             fewest = middle
         else:
             most = middle
-    return masks(fewest)
+    return masks(flat, order, fewest)
+
+
+def _floors(
+    worth: Masks, item: Masks, present: Masks, rules: Rules, cheapest: Mapping[str, Tensor] | None
+) -> Iterator[dict[str, Tensor]]:
+    """Numbers of the blocks that floors protect in each matrix, from the best choice to the cheapest."""
+    best = {name: values.flatten().argsort(descending=True, stable=True) for name, values in worth.items()}
+    floor = {name: _floor(values.numel(), rules) for name, values in worth.items()}
+    whole = {}
+    for name, order in best.items():
+        end = floor[name]
+        while end < order.numel() and item[name][order[end]] == item[name][order[end - 1]]:
+            end += 1
+        whole[name] = order[:end]
+    yield whole
+    yield {name: order[: floor[name]] for name, order in best.items()}
+    if cheapest is not None:
+        orders = {name: _cheapest(weight) for name, weight in cheapest.items()}
+        yield {name: order[present[name].flatten()[order]][: floor[name]] for name, order in orders.items()}
+
+
+def least(weights: Mapping[str, Tensor], rules: Rules) -> Masks:
+    """The fewest blocks that floor and balance allow, those of least weight among equals: no choice costs less.
+
+    Of blocks that weigh the same, those of the last block rows: an array runs few full block rows in the least time.
+
+    Args:
+        weights: Per matrix what each of its blocks counts, block rows × block columns.
+        rules: Floor and balance.
+    """
+    found = {}
+    for name, weight in weights.items():
+        mask = torch.zeros(weight.numel(), dtype=torch.bool)
+        mask[_cheapest(weight)[: _floor(weight.numel(), rules)]] = True
+        mask = mask.view_as(weight)
+        if rules.balance is not None:
+            # What weighs least is worth most: of as many blocks, the most in all is the least weight.
+            mask = balanced((weight.max() + 1 - weight).double(), mask, rules.balance)
+        found[name] = mask
+    return found
+
+
+def _cheapest(weight: Tensor) -> Tensor:
+    """Numbers of a matrix's blocks, the lightest first and of those the last."""
+    return weight.numel() - 1 - weight.flatten().flip(0).argsort(stable=True)
+
+
+def impossible(masks: Masks, rules: Rules, reached: Callable[[Masks], str] | None) -> InputError:
+    """What to say where not even these masks, of the blocks that have to stay, meet a budget."""
+    fewest, total = (sum(int(f(mask)) for mask in masks.values()) for f in (Tensor.sum, Tensor.numel))
+    best = f": best {reached(masks)}" if reached else ""
+    even = "" if rules.balance is None else f", block rows within {rules.balance} of each other"
+    return InputError(
+        f"the budget cannot be met{best}, with the {fewest} of {total} blocks that have to stay"
+        f" (floor of {100 * rules.floor:g}% in each matrix{even})",
+        accepted="a looser budget or a lower --floor",
+    )
 
 
 def _floor(blocks: int, rules: Rules) -> int:

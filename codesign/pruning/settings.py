@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from codesign.errors import InputError
+from codesign.seeds import check_seed
 
 
 class Method(StrEnum):
@@ -29,6 +31,7 @@ DENSE_EPOCHS = 3.0
 """Dense fine-tuning of a model that does not come fine-tuned."""
 MOST_STEPS = 500
 """Between two checkpoints, where an epoch has more of them: what a kill costs at most."""
+_MOST = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Settings:
         precision: ``auto``, ``bf16`` or ``fp32``.
         patience: Epochs without a better metric before a phase stops and keeps its best; 0 for never.
         save_steps: Steps between checkpoints; None for one per epoch, and per ``MOST_STEPS`` of longer ones.
-        limit: Use only so many training sentences; None for all.
+        limit: Use only so many training sentences, drawn by the seed; None for all.
         seed: Of everything drawn.
     """
 
@@ -90,16 +93,26 @@ class Settings:
             ("batch_size", 1, 65536),
             ("calibration", 1, 1 << 20),
             ("patience", 0, 1000),
+            ("dense_epochs", 0, 1000),
+            ("balance", 1, _MOST),
+            ("save_steps", 1, _MOST),
+            ("limit", 1, _MOST),
         ):
-            if not low <= getattr(self, field) <= high:
-                raise self._refusal(field, f"{low} to {high:g}")
+            value = getattr(self, field)
+            # Nothing compares with NaN: it is refused with what is out of range.
+            if value is not None and not low <= value <= high:
+                raise self._refusal(field, f"{low} to {high:.10g}")
         for field in ("dense_learning_rate", "learning_rate"):
             if not 0 < getattr(self, field) <= 1:
                 raise self._refusal(field, "above 0, at most 1")
-        for field, low in (("dense_epochs", 0), ("balance", 1), ("save_steps", 1), ("limit", 1)):
-            value = getattr(self, field)
-            if value is not None and value < low:
-                raise self._refusal(field, f"{low} or more")
+        check_seed(self.seed)
+        if self.method == Method.MOVEMENT and self.sparse_epochs == 0:
+            raise InputError(
+                "movement is seen while training only",
+                field="--sparse-epochs",
+                value=self.sparse_epochs,
+                accepted="above 0 with --method movement",
+            )
         if self.precision not in ("auto", "bf16", "fp32"):
             raise self._refusal("precision", "auto, bf16, fp32")
 
@@ -108,8 +121,70 @@ class Settings:
         return InputError("not accepted", field=option, value=getattr(self, field), accepted=accepted)
 
 
+def without_effect(settings: Settings, given: Collection[str], block_columns: int) -> list[str]:
+    """What was given and changes nothing, beside what else was given: a line for each reason.
+
+    Args:
+        settings: Choices of a run.
+        given: Names of those that were asked for, rather than left at their defaults.
+        block_columns: Most blocks in a block row of any matrix.
+    """
+    method, dense = settings.method, DENSE_EPOCHS if settings.dense_epochs is None else settings.dense_epochs
+    reasons = (
+        (
+            method == Method.MAGNITUDE,
+            ("importance", "calibration", "rounds", "strength"),
+            "--method magnitude cuts once, the blocks of smallest norm",
+        ),
+        (
+            method == Method.MOVEMENT,
+            ("importance", "calibration", "strength"),
+            "--method movement has an importance of its own and no penalty",
+        ),
+        (method == Method.GRADUAL, ("strength",), "--method gradual has no penalty"),
+        (
+            method in (Method.LASSO, Method.GRADUAL) and settings.importance == Importance.NORM,
+            ("calibration",),
+            "--importance norm measures no curvature",
+        ),
+        (not settings.distill, ("hidden",), "--no-distill learns from the labels alone"),
+        (
+            method == Method.LASSO and settings.sparse_epochs == 0,
+            ("strength",),
+            "without --sparse-epochs there is no penalty",
+        ),
+        (settings.dense_epochs == 0, ("dense_learning_rate",), "--dense-epochs 0 does not fine-tune"),
+        (
+            settings.sparse_epochs == settings.retrain_epochs == 0,
+            ("learning_rate",),
+            "neither --sparse-epochs nor --retrain-epochs trains",
+        ),
+        (
+            0 < settings.patience >= max(dense, settings.retrain_epochs),
+            ("patience",),
+            f"neither dense fine-tuning nor retraining has more than {settings.patience} epochs",
+        ),
+        (
+            settings.balance is not None and settings.balance >= block_columns,
+            ("balance",),
+            f"no block row has more than {block_columns} blocks",
+        ),
+        (
+            settings.patience > 0,
+            ("save_steps",),
+            "with --patience dense fine-tuning and retraining are saved after every epoch; it counts while pruning",
+        ),
+    )
+    lines = []
+    for holds, names, reason in reasons:
+        options = ["--" + name.replace("_", "-") for name in names if name in given]
+        if holds and options:
+            lines.append(f"no effect: {', '.join(options)} ({reason})")
+    return lines
+
+
 EMBEDDED: dict[str, Any] = {
-    "dense_epochs": 3.0,
+    "dense_epochs": 8.0,
     "dense_learning_rate": 1e-3,
     "sparse_epochs": 2.0,
     "retrain_epochs": 2.0,

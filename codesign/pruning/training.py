@@ -22,7 +22,6 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from torch.utils.data import Sampler
 from transformers import (
-    DataCollatorWithPadding,
     EarlyStoppingCallback,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -36,13 +35,12 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from codesign.errors import InputError
 from codesign.files import write_bytes
 from codesign.pruning.distillation import Distillation, distillation_loss
+from codesign.pruning.padding import collator
+from codesign.pruning.progress import STATE, complete_checkpoints
 from codesign.pruning.settings import MOST_STEPS
 from codesign.report.console import console
 from codesign.tasks.metrics import score
 from codesign.tasks.task import Task
-
-STATE = "pruning.safetensors"
-PADDING = 8  # lengths are padded to multiples of this: kernels like them
 
 
 @dataclass(frozen=True)
@@ -147,8 +145,8 @@ def learning_rates(phase: Phase, steps: int) -> list[float]:
 
 
 def warmup_steps(steps: int) -> int:
-    """6 % of a phase."""
-    return math.ceil(0.06 * steps)
+    """6 % of a phase; none of a single step, whose learning rate would be 0."""
+    return math.ceil(0.06 * steps) if steps > 1 else 0
 
 
 class _ByLength(Sampler[int]):
@@ -172,9 +170,10 @@ class _ByLength(Sampler[int]):
 class _PruningTrainer(Trainer):
     """Trainer with a teacher, and an order of the data that resuming can repeat."""
 
-    def __init__(self, *, task: Task, teacher: Teacher | None, **kwargs: Any) -> None:
+    def __init__(self, *, task: Task, phase: Phase, teacher: Teacher | None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.task = task
+        self.phase = phase
         self.teacher = teacher
         self.model_accepts_loss_kwargs = False  # the loss is a mean over the batch
         if teacher is not None:
@@ -194,6 +193,18 @@ class _PruningTrainer(Trainer):
     def compute_loss(
         self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
+        found = self._loss(model, inputs, return_outputs)
+        loss = found[0] if return_outputs else found
+        # The Trainer would go on, and show 0 for it.
+        if model.training and not torch.isfinite(loss).all():
+            raise InputError(
+                f"the loss is {float(loss.detach().mean()):g} in step {self.state.global_step + 1}",
+                field=self.phase.name,
+                accepted=f"a learning rate below {self.phase.learning_rate:g}, or --precision fp32",
+            )
+        return found
+
+    def _loss(self, model: Any, inputs: Any, return_outputs: bool) -> Any:
         if self.teacher is None or not model.training:
             return super().compute_loss(model, inputs, return_outputs)
         hidden = self.teacher.weights.hidden > 0
@@ -258,7 +269,8 @@ class _Show(TrainerCallback):
                 highlight=False,
             )
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+    def stop(self) -> None:
+        """Take the bar away, which has hidden the cursor."""
         if self.bar:
             self.bar.stop()
 
@@ -313,14 +325,17 @@ def make_trainer(
         callbacks.append(EarlyStoppingCallback(phase.patience))
     trainer = _PruningTrainer(
         task=task,
+        phase=phase,
         teacher=teacher,
         model=model,
         args=arguments,
         train_dataset=train,
         eval_dataset=validation,
-        data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=PADDING),
+        data_collator=collator(tokenizer),
         processing_class=tokenizer,
-        compute_metrics=lambda found: score(task, _logits(found.predictions), np.asarray(found.label_ids)),
+        compute_metrics=lambda found: score(
+            task, _logits(found.predictions), np.asarray(found.label_ids), f"the model in training ({phase.name})"
+        ),
         callbacks=callbacks,
     )
     trainer.remove_callback(PrinterCallback)
@@ -333,13 +348,11 @@ def _logits(predictions: Any) -> np.ndarray:
 
 def last_checkpoint(folder: Path) -> Path | None:
     """The latest complete checkpoint of a phase; incomplete ones are removed."""
-    complete = []
+    complete = complete_checkpoints(folder)
     for path in folder.glob("checkpoint-*"):
-        if (path / STATE).is_file():
-            complete.append(path)
-        else:
+        if path not in complete:
             shutil.rmtree(path)
-    return max(complete, key=lambda path: int(path.name.split("-")[1]), default=None)
+    return complete[-1] if complete else None
 
 
 def run_phase(trainer: _PruningTrainer, after: AfterStep, folder: Path) -> None:
@@ -353,7 +366,12 @@ def run_phase(trainer: _PruningTrainer, after: AfterStep, folder: Path) -> None:
         after.load(load_file(checkpoint / STATE))
         if trainer.is_world_process_zero():
             console().print(f"  going on from {checkpoint}", highlight=False, soft_wrap=True)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    try:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    finally:  # also where it is stopped by hand
+        for callback in trainer.callback_handler.callbacks:
+            if isinstance(callback, _Show):
+                callback.stop()
     # accelerate has put the autocast into the model itself, as a `forward` of its own that hides the class's.
     for attribute in ("forward", "_original_forward"):
         vars(trainer.model).pop(attribute, None)

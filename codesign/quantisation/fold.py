@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,9 @@ from transformers import PreTrainedModel
 
 from codesign.errors import InputError
 from codesign.models import EncoderShape
-from codesign.numerics import BIAS_BITS, fixed_point, largest_weight, saturate
+from codesign.models.family import family_of
+from codesign.numerics import BIAS_BITS, MULTIPLIER_BITS, fixed_point, largest_weight, saturate
+from codesign.pruning.encoder import layer_modules
 from codesign.quantisation.encoder import Activation, Attention, Encoder, Layer, Linear, Norm
 from codesign.quantisation.grids import (
     LARGEST,
@@ -25,7 +28,7 @@ from codesign.quantisation.grids import (
     table_grids,
     weight_of,
 )
-from codesign.quantisation.observe import Observed, layer_modules
+from codesign.quantisation.observe import Observed
 from codesign.quantisation.operations import EXP_STEPS, NORMAL_BITS, SUM_BITS, SUM_SHIFT, ratio_constants
 from codesign.quantisation.ranges import Tables, quantise_weight, quantised, read_features
 
@@ -34,7 +37,12 @@ _GAIN_LIMIT = (1 << 16) - 1
 _SUM_LIMIT = (1 << SUM_BITS - 2) - 3
 """What the largest possible residual sum comes to, but for the rounding of its gains: 2^16 − 1 with it."""
 _OFFSET_LIMIT = 1 << 14
+_FACTOR_LIMIT = 1 << (MULTIPLIER_BITS - 2)
+"""Of what a requantisation multiplies with: ``numerics.fixed_point``."""
+_RATIO_LIMITS = (2.0**-30, 2.0**20)
+"""Of ``ratio_constants``."""
 _EPSILON_LIMIT = 1 << 40
+"""Of LayerNorm's ε: far above the squares of any sums."""
 
 
 @dataclass(frozen=True)
@@ -78,54 +86,60 @@ def fold(
         InputError: The model cannot be put into the contract's integers: an unknown activation, or constants out of
             range.
     """
-    activation = activation_of(model, shape)
+    activation, family = activation_of(model, shape), family_of(shape.family, shape.name)
     names = [matrix.name for matrix in shape.matrices()]
     layers: list[Layer] = []
     noise: dict[str, float] = {}
     ends = [*(grid.state for grid in grids[0][1:]), grids[1]]
     shift = _norm_shift(layer_modules(model, shape), grids[0], ends)
-    try:
-        for number, (taps, modules, grid) in enumerate(
-            zip(observed, layer_modules(model, shape), grids[0], strict=True)
-        ):
-            samples = {
-                "query": taps["input"].sample,
-                "key": taps["input"].sample,
-                "value": taps["input"].sample,
-                "attention_output": taps["context"].sample,
-                "ffn_in": taps["middle"].sample,
-                "ffn_out": activation(taps["ffn_in"].sample),
-            }
-            made: dict[str, Linear] = {}
-            for part, name in zip(MATRICES, names[len(MATRICES) * number :], strict=False):
-                rows = row_scales[name] if row_scales else None
+    for number, (taps, modules, grid) in enumerate(zip(observed, layer_modules(model, shape), grids[0], strict=True)):
+        samples = {
+            "query": taps["input"].sample,
+            "key": taps["input"].sample,
+            "value": taps["input"].sample,
+            "attention_output": taps["context"].sample,
+            "ffn_in": taps["middle"].sample,
+            "ffn_out": activation(taps["ffn_in"].sample),
+        }
+        made: dict[str, Linear] = {}
+        for part, name in zip(MATRICES, names[len(MATRICES) * number :], strict=False):
+            rows = row_scales[name] if row_scales else None
+            with _named(shape, name):
                 made[part], result = _linear(
                     modules[part], samples[part], taps[part].sample, *grid.of(part), weight_bits, rows, correct
                 )
-                wanted = taps[part].sample
-                if part == "value":
-                    heard = read_features(weight_of(modules["attention_output"]))
-                    wanted, result = wanted[:, heard], result[:, heard]
-                noise[name] = decibels(wanted, wanted - result)
-            tables = _activation(grid.tables, activation)
-            # Of inputs where the activation is flat nothing is kept: what counts is its result.
-            found = tables(made["ffn_in"](grid.middle.integers(samples["ffn_in"]).long()))
-            inner = (found - grid.inner.zero) * grid.inner.scale
-            heard = read_features(weight_of(modules["ffn_out"]))
-            wanted = samples["ffn_out"][:, heard]
-            noise[names[len(MATRICES) * number + 4]] = decibels(wanted, wanted - inner[:, heard])
-            layers.append(
-                Layer(
-                    **made,
-                    attention=_attention(grid, shape.heads),
-                    attention_norm=_norm(modules["attention_norm"], grid.state, grid.attended, grid.middle, shift),
-                    activation=tables,
-                    ffn_norm=_norm(modules["ffn_norm"], grid.middle, grid.fed, ends[number], shift),
-                )
-            )
-    except ValueError as error:
-        raise InputError(f"cannot be made integer: {error}", file=shape.name) from None
+            wanted = taps[part].sample
+            if part == "value":
+                heard = read_features(weight_of(modules["attention_output"]))
+                wanted, result = wanted[:, heard], result[:, heard]
+            noise[name] = decibels(wanted, wanted - result)
+        tables = _activation(grid.tables, activation)
+        # Of inputs where the activation is flat nothing is kept: what counts is its result.
+        found = tables(made["ffn_in"](grid.middle.integers(samples["ffn_in"]).long()))
+        inner = (found - grid.inner.zero) * grid.inner.scale
+        heard = read_features(weight_of(modules["ffn_out"]))
+        wanted = samples["ffn_out"][:, heard]
+        noise[names[len(MATRICES) * number + 4]] = decibels(wanted, wanted - inner[:, heard])
+        path = family.layer.format(number)
+        with _named(shape, f"{path}: attention"):
+            attention = _attention(grid, shape.heads)
+        with _named(shape, f"{path}.{family.attention_norm}"):
+            attention_norm = _norm(modules["attention_norm"], grid.state, grid.attended, grid.middle, shift)
+        with _named(shape, f"{path}.{family.ffn_norm}"):
+            ffn_norm = _norm(modules["ffn_norm"], grid.middle, grid.fed, ends[number], shift)
+        layers.append(
+            Layer(**made, attention=attention, attention_norm=attention_norm, activation=tables, ffn_norm=ffn_norm)
+        )
     return Quantised(Encoder(tuple(layers)), (grids[0][0].state.scale, *(end.scale for end in ends)), noise)
+
+
+@contextmanager
+def _named(shape: EncoderShape, part: str) -> Iterator[None]:
+    """Says in which part of the model a constant is out of range."""
+    try:
+        yield
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"cannot be made integer: {error}", file=shape.name, field=part) from None
 
 
 def _linear(
@@ -166,7 +180,15 @@ def _linear(
     # Zeros of both grids go into the bias: Σ w·(x − z) = Σ w·x − z·Σ w.
     zeros = integers.double() @ given.zero.double().expand(integers.shape[1])
     total = (bias.double() + wanted.zero * wanted.scale.double()) / scale - zeros
-    multiplier, shift = _fixed_point((scale.double() / wanted.scale.double()).expand_as(total))
+    multiplier, shift = _fixed_point(
+        (scale.double() / wanted.scale.double()).expand_as(total),
+        lambda row: (
+            f"row {row}: a step of its sums against a step of its results; its weights reach"
+            f" {(weight[row] / given.scale).abs().max():.3g}, its bias {bias[row].abs():.3g}, what it reads"
+            f" {(given.scale * LARGEST).max():.3g}, its results on the calibration sentences"
+            f" {wanted.scale.expand_as(bias)[row] * LARGEST:.3g}"
+        ),
+    )
     made = Linear(integers.long(), saturate(total.round().long(), BIAS_BITS), multiplier, shift)
     return made, (made(read.long()) - wanted.zero) * wanted.scale
 
@@ -175,8 +197,19 @@ def _attention(grid: LayerGrids, heads: int) -> Attention:
     width = len(grid.query.scale) // heads
     query, key = (side.scale.unflatten(0, (heads, width))[:, 0].double() for side in (grid.query, grid.key))
     # Scores are in units of both scales / √d; the table's steps are 1/128 of an octave.
-    multiplier, shift = _fixed_point(query * key / math.sqrt(width) * math.log2(math.e) * EXP_STEPS)
+    multiplier, shift = _fixed_point(
+        query * key / math.sqrt(width) * math.log2(math.e) * EXP_STEPS,
+        lambda head: (
+            f"head {head}: a step of its scores against a step of softmax; its queries reach"
+            f" {query[head] * LARGEST:.3g} and its keys {key[head] * LARGEST:.3g}"
+        ),
+    )
     ratio = float((grid.value.scale / grid.context.scale).mean())  # the same for every feature
+    if not _RATIO_LIMITS[0] <= ratio <= _RATIO_LIMITS[1]:
+        raise ValueError(
+            f"values against their weighted means: factor {ratio:.3g} is not from 2^−30 to 2^20; values"
+            f" reach {grid.value.scale.max() * LARGEST:.3g}, means {grid.context.scale.max() * LARGEST:.3g}"
+        )
     numerator, mean_shift = (torch.from_numpy(part) for part in ratio_constants(np.full(heads, ratio)))
     return Attention(multiplier, shift, numerator, mean_shift)
 
@@ -198,13 +231,26 @@ def _norm(module: nn.Module, residual: Grid, added: Grid, wanted: Grid, shift: i
     unit = float((LARGEST * (residual.scale + added.scale)).max()) / _SUM_LIMIT
     gain = _norm_gain(module, wanted)
     features = module.normalized_shape[0]
+    largest = float(gain.abs().max())
+    if not largest * 2.0**shift <= _GAIN_LIMIT + 0.5:
+        raise ValueError(
+            f"gains against a step of its results: factor {largest:.3g} is not at most {_GAIN_LIMIT / 2:g};"
+            f" its weights reach {module.weight.abs().max():.3g}, a step of its results is"
+            f" {float(wanted.scale.min()):.3g}"
+        )
+    epsilon = features * module.eps / unit**2
+    if not epsilon < _EPSILON_LIMIT:
+        raise ValueError(
+            f"ε = {module.eps:g} is {epsilon:.3g} squared steps of its sums, not below 2^40; they reach"
+            f" {unit * _SUM_LIMIT:.3g} on the calibration sentences"
+        )
     return Norm(
         residual_gain=_sum_gain(residual, unit),
         added_gain=_sum_gain(added, unit),
         gain=(gain * 2.0**shift).round().long(),
         offset=(_norm_offset(module, wanted) * 2.0**shift).round().long(),
         shift=torch.tensor(shift),
-        epsilon=torch.tensor(round(min(features * module.eps / unit**2, float(_EPSILON_LIMIT)))),
+        epsilon=torch.tensor(round(epsilon)),
     )
 
 
@@ -241,6 +287,17 @@ def _shift(largest: float, limit: int) -> int:
     return min(max(math.floor(math.log2(limit / max(largest, 1e-12))), 1), 31)
 
 
-def _fixed_point(factor: Tensor) -> tuple[Tensor, Tensor]:
+def _fixed_point(factor: Tensor, meaning: Callable[[int], str]) -> tuple[Tensor, Tensor]:
+    """(m, s) of each factor; ``meaning`` says of the number of one out of range what it is, and from what.
+
+    Raises:
+        ValueError: One is not positive, not finite or too large.
+    """
+    bad = ~((factor > 0) & (factor < _FACTOR_LIMIT))
+    if bad.any():
+        number = int(bad.double().argmax())
+        raise ValueError(
+            f"{meaning(number)}: factor {float(factor[number]):.3g} is not above 0 and below {_FACTOR_LIMIT}"
+        )
     multiplier, shift = fixed_point(factor.double().numpy())
     return torch.from_numpy(multiplier), torch.from_numpy(shift)

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.activations import ACT2FN
 
+from codesign.design.document import PARTS
 from codesign.errors import InputError
 from codesign.models import EncoderShape
-from codesign.models.family import family_of
+from codesign.models.family import ACTIVATIONS, family_of
 from codesign.numerics import largest_value
-from codesign.quantisation.observe import Observed, layer_modules
+from codesign.pruning.encoder import layer_modules
+from codesign.quantisation.observe import Observed
 from codesign.quantisation.ranges import (
     LEAST_RANGE,
     RangeChoice,
@@ -27,7 +29,7 @@ from codesign.quantisation.ranges import (
 )
 
 LARGEST = largest_value(8)
-MATRICES = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
+MATRICES = PARTS
 """The matrices of a layer in the order of use, as in ``EncoderShape.matrices``."""
 
 
@@ -182,13 +184,13 @@ def activation_of(model: PreTrainedModel, shape: EncoderShape) -> Callable[[Tens
     """The feed-forward activation.
 
     Raises:
-        InputError: transformers does not know it.
+        InputError: It is none of those that two tables can hold.
     """
     name = family_of(shape.family, shape.name).activation
     value = getattr(model.config, name, None)
-    if value not in ACT2FN:
+    if value not in ACTIVATIONS:
         raise InputError(
-            "unknown activation", file=shape.name, field=name, value=value, accepted="one that transformers knows"
+            "unknown activation", file=shape.name, field=name, value=value, accepted=", ".join(ACTIVATIONS)
         )
     found: Callable[[Tensor], Tensor] = ACT2FN[value]
     return found

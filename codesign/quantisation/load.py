@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from codesign.design.content import Design, unpacked_constants
 from codesign.design.document import WEIGHTS
-from codesign.design.folder import Design, unpacked_constants
 from codesign.errors import InputError
 from codesign.quantisation.encoder import Encoder, rebuild
 

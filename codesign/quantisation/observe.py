@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from codesign.models import EncoderShape
-from codesign.models.family import family_of
+from codesign.pruning.encoder import layer_modules
 from codesign.tasks.evaluate import Batches, unseen
 
 TAPS = (
@@ -49,26 +49,6 @@ class Observed:
     def magnitude(self) -> Tensor:
         """Largest absolute value per feature."""
         return torch.maximum(self.low.abs(), self.high.abs())
-
-
-def layer_modules(model: PreTrainedModel, shape: EncoderShape) -> list[dict[str, torch.nn.Module]]:
-    """The modules of every layer by their name in ``Family``."""
-    family = family_of(shape.family, shape.name)
-    names = (
-        "query",
-        "key",
-        "value",
-        "attention_output",
-        "attention_norm",
-        "ffn_in",
-        "ffn_out",
-        "ffn_norm",
-    )
-    base = model.base_model
-    return [
-        {name: base.get_submodule(f"{family.layer.format(number)}.{getattr(family, name)}") for name in names}
-        for number in range(shape.layers)
-    ]
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The integer operations of the encoder, one definition each: what HLS and RTL must reproduce bit for bit.
+"""The integer operations of the encoder, one definition each: what hardware must reproduce bit for bit.
 
 Every function takes and gives int64 tensors that hold numbers of the stated widths; nothing in it is rounded by
 float arithmetic. ``requantise`` and ``saturate`` come from ``codesign.numerics``. Error bounds are against the same

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,12 @@ from datasets import disable_progress_bars
 from numpy.typing import NDArray
 from safetensors.numpy import save
 from torch import Tensor
-from transformers import DataCollatorWithPadding
 from transformers.utils import logging as transformers_logging
 
 from codesign import __version__
 from codesign.boards import Board
+from codesign.checksums import CHECKSUM, FILES, content_hash, file_hash, sealed
+from codesign.design.content import Design, pack_constants
 from codesign.design.document import (
     DESIGN,
     FORMAT,
@@ -30,20 +31,21 @@ from codesign.design.document import (
     DesignPrediction,
     Quantisation,
 )
-from codesign.design.folder import Design, file_hash, pack_constants
 from codesign.errors import InputError
 from codesign.files import disk_reason, is_disk_error, to_json, to_yaml
 from codesign.hardware.plan import make_plan
-from codesign.hardware.predict import Design as Predicted
+from codesign.hardware.predict import LayerPlan
 from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.outputs import DESIGN as DESIGN_OUTPUT
 from codesign.outputs import Output, amend, claim
 from codesign.packing.blocks import pack
-from codesign.packing.images import Manifest, make_images, write_images
+from codesign.packing.images import MANIFEST, Manifest, make_images, write_images
 from codesign.planning import PlanDocument, plan_document
 from codesign.pruning.budget import Hardware
 from codesign.pruning.finished import FinishedRun, read_run
-from codesign.pruning.training import PADDING, Phase, use_bf16
+from codesign.pruning.padding import collator
+from codesign.pruning.training import Phase, use_bf16
+from codesign.pruning.units import restore_, standardise_
 from codesign.quantisation.classifier import IntegerClassifier
 from codesign.quantisation.encoder import constants, stored
 from codesign.quantisation.fold import Quantised, fold
@@ -52,8 +54,10 @@ from codesign.quantisation.observe import observe
 from codesign.quantisation.ranges import RangeChoice
 from codesign.quantisation.training import row_scales, train_rounded
 from codesign.report.console import console, tracked
-from codesign.tasks.data import tokenised
+from codesign.seeds import check_seed
+from codesign.tasks.data import drawn, tokenised
 from codesign.tasks.evaluate import Agreement, Scores, agreement, batches, predict, scores_of, scores_text
+from codesign.tasks.values import unit_of
 
 _NOISE_SENTENCES = 64
 """Sentences that the noise of the layers is measured on: the first of the evaluation split."""
@@ -95,6 +99,11 @@ class Choices:
             if not good:
                 option = "--" + name.replace("_", "-")
                 raise InputError("not accepted", field=option, value=getattr(self, name), accepted=accepted)
+        check_seed(self.seed)
+
+    def trained_epochs(self, weight_bits: int) -> float:
+        """Epochs of fine-tuning for weights of so many bits."""
+        return (3.0 if weight_bits < 8 else 0.0) if self.epochs is None else self.epochs
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,7 @@ class Request:
         output: The design folder.
         data_dir: Where the task's files are now; None for where they were.
         choices: How.
+        columns: What their columns are called now; None for what they were called.
         overwrite: Replace a design that is there.
         read: Other files that it is made from: the board.
     """
@@ -116,6 +126,7 @@ class Request:
     output: Path
     data_dir: Path | None = None
     choices: Choices = field(default_factory=Choices)
+    columns: Mapping[str, str] | None = None
     overwrite: bool = False
     read: tuple[Path, ...] = ()
 
@@ -165,20 +176,27 @@ def _quantise(request: Request, output: Output) -> Outcome:
     transformers_logging.disable_progress_bar()
     disable_progress_bars()
     choices = request.choices
-    run = read_run(request.run, request.data_dir)
+    run = read_run(request.run, request.data_dir, request.columns)
+    if FILES not in run.metrics:
+        _say("an older version wrote this run, without hashes: whether its files have been changed is not known")
     bits = choices.weight_bits or run.plan.accelerator.weight_bits
     hardware = Hardware(_plan(run, request.board, bits), request.board)
-    datasets = {n: tokenised(part, run.start.tokenizer, run.plan.tokens) for n, part in run.data.splits.items()}
-    collator = DataCollatorWithPadding(run.start.tokenizer, pad_to_multiple_of=PADDING)
+    # The training sentences are those that the run was limited to.
+    train = drawn(run.data.splits["train"], run.metrics.get("settings", {}).get("limit"), int(run.metrics["seed"]))
+    splits = {**run.data.splits, "train": train}
+    datasets = {name: tokenised(part, run.start.tokenizer, run.plan.tokens) for name, part in splits.items()}
+    padded = collator(run.start.tokenizer)
     model, shape = run.start.model.eval(), run.start.shape
 
     order = torch.randperm(len(datasets["train"]), generator=torch.Generator().manual_seed(choices.seed))
-    calibration = list(batches(datasets["train"].select(order[: choices.calibration].tolist()), collator, 32))
+    calibration = list(batches(datasets["train"].select(order[: choices.calibration].tolist()), padded, 32))
 
     _say(f"{run.plan.model} on {run.data.task.name}: int{bits} weights, {choices.ranges} ranges")
+    for note in run.start.notes:
+        _say(note)
     evaluating = time.time()
-    in_float = predict(lambda batch: model(**batch).logits, run.data.task, datasets, collator, tracked("float"))
-    float_scores = scores_of(run.data.task, in_float)
+    in_float = predict(lambda batch: model(**batch).logits, run.data.task, datasets, padded, tracked("float"))
+    float_scores = scores_of(run.data.task, in_float, f"{run.plan.model}, pruned, in float")
     float_seconds = time.time() - evaluating
     _say(f"float: {scores_text(float_scores)}")
     _say(f"calibrating on {min(choices.calibration, len(datasets['train']))} training sentences")
@@ -186,7 +204,7 @@ def _quantise(request: Request, output: Output) -> Outcome:
     observed = observe(model, shape, calibration, seed=choices.seed, shown=shown)
     grids, last = choose_grids(model, shape, observed, bits, choices.ranges)
     rows = None
-    epochs = (3.0 if bits < 8 else 0.0) if choices.epochs is None else choices.epochs
+    epochs = choices.trained_epochs(bits)
     if epochs:
         bf16, why = use_bf16(choices.precision)
         _say(f"fine-tuning with rounded weights: {epochs:g} epochs, {'bfloat16' if bf16 else 'float32'} ({why})")
@@ -202,6 +220,10 @@ def _quantise(request: Request, output: Output) -> Outcome:
         files = ("plan.yaml", "masks.safetensors", "model.safetensors")
         asked: dict[str, object] = {name: str(value) for name, value in vars(choices).items()}
         asked |= {"weight_bits": bits, **{name: file_hash(request.run / name) for name in files}}
+        asked |= {"data": run.data.sha256}
+        unit = unit_of(train.labels, run.data.source) if run.data.task.regression else None
+        if unit is not None:
+            standardise_(model, unit)
         train_rounded(
             run.start,
             run.data.task,
@@ -215,19 +237,22 @@ def _quantise(request: Request, output: Output) -> Outcome:
             asked,
             datasets,
         )
+        if unit is not None:
+            restore_(model, unit)
         observed = observe(model, shape, calibration, seed=choices.seed, shown=shown)
     quantised = fold(model, shape, (grids, last), observed, bits, rows)
     integer = IntegerClassifier(model, shape, quantised.encoder, quantised.scales)
     evaluating = time.time()
-    in_integers = predict(integer.logits, run.data.task, datasets, collator, tracked("integer"))
-    integer_scores = scores_of(run.data.task, in_integers)
-    agreed = {s: agreement(run.data.task, in_float[s][0], in_integers[s][0]) for s in run.data.task.evaluation}
+    in_integers = predict(integer.logits, run.data.task, datasets, padded, tracked("integer"))
+    integer_scores = scores_of(run.data.task, in_integers, f"{run.plan.model}, pruned, in integers")
+    agreed = {
+        split: agreement(run.data.task, logits, in_integers[split][0], labels)
+        for split, (logits, labels) in in_float.items()
+    }
     integer_seconds = time.time() - evaluating
     _say(f"integer: {scores_text(integer_scores)}")
     held_out = datasets[run.data.task.evaluation[0]]
-    noise = _layer_noise(
-        run, integer, collator(held_out.select(range(min(_NOISE_SENTENCES, len(held_out)))).to_list())
-    )
+    noise = _layer_noise(run, integer, padded(held_out.select(range(min(_NOISE_SENTENCES, len(held_out)))).to_list()))
 
     result: list[tuple[DesignDocument, Manifest]] = []
     seconds = {"all": time.time() - began, "evaluation": {"float": float_seconds, "integer": integer_seconds}}
@@ -245,7 +270,8 @@ def _quantise(request: Request, output: Output) -> Outcome:
     output.write(fill)
     # The run's own results have the integer score of its own design, and not of other designs made to compare.
     if request.output.resolve() == (request.run / "design").resolve():
-        amend(request.run, "metrics.json", to_json(metrics).encode())
+        hashes = {FILES: run.metrics[FILES]} if FILES in run.metrics else {}
+        amend(request.run, "metrics.json", to_json(sealed({**metrics, **hashes})).encode())
     split = run.data.task.evaluation[0]
     return Outcome(
         *result[0],
@@ -275,7 +301,8 @@ def _plan(run: FinishedRun, board: Board, weight_bits: int) -> PlanDocument:
         plan.accelerator.clock_mhz,
         plan.accelerator.block,
     )
-    return plan_document(make_plan(board, work, Budget(BudgetKind.COMPRESSION, plan.compression)), plan.seed)
+    budget = Budget(BudgetKind.COMPRESSION, plan.compression)
+    return plan_document(make_plan(board, work, budget, tracked), plan.seed)
 
 
 @torch.no_grad()
@@ -295,7 +322,8 @@ def _metrics(
 ) -> dict[str, Any]:
     """The run's metrics.json with the integer model's scores."""
     task = run.data.task
-    metrics = dict(run.metrics)
+    # Without the hashes, which are of the run's own files.
+    metrics = {name: value for name, value in run.metrics.items() if name not in (FILES, CHECKSUM)}
     metrics["integer"] = scores[task.evaluation[0]][task.metrics[0].value]
     metrics["all_metrics"] = {**metrics["all_metrics"], "integer": scores}
     metrics["integer_against_float"] = {split: asdict(found) for split, found in agreed.items()}
@@ -317,8 +345,8 @@ def _write(
     """Every file of the design folder."""
     run.start.model.save_pretrained(folder)
     run.start.tokenizer.save_pretrained(folder)
-    predicted = hardware.design(run.masks)
-    layers = tuple(_layers(predicted))
+    predicted, resources = hardware.predicted(run.masks), hardware.design(run.masks).resources
+    layers = tuple(_layers(hardware.layers(run.masks)))
     # In the narrowest integer type that holds it; the two scales that lead in and out stay float.
     whole = {name: stored(tensor).numpy() for name, tensor in constants(quantised.encoder)}
     scales = {"scales.embedding": quantised.scales[0], "scales.output": quantised.scales[-1]}
@@ -346,9 +374,9 @@ def _write(
         layers=layers,
         predicted=DesignPrediction(
             cycles=predicted.cycles,
-            dense_cycles=hardware.dense_design.cycles,
+            dense_cycles=predicted.dense_cycles,
             latency_ms=predicted.latency_ms,
-            resources=predicted.resources,
+            resources=resources,
         ),
         quantisation=Quantisation(
             ranges=choices.ranges.value,
@@ -357,19 +385,25 @@ def _write(
             layer_noise_db=noise,
             matrix_noise_db={name: round(value, 1) for name, value in quantised.noise.items()},
         ),
-        files={path.name: file_hash(path) for path in sorted(folder.iterdir())},
+        files={},
+        checksum="",
     )
     design = Design(folder, document, tensors)
+    files = sorted(path for path in folder.iterdir() if path.is_file())
     manifest = write_images(
         make_images(plan.accelerator, [design.engine_matrix(layer) for layer in layers]), folder / IMAGES
     )
+    files.append(folder / IMAGES / MANIFEST)  # which has the hashes of the images
+    hashes = {path.relative_to(folder).as_posix(): file_hash(path) for path in files}
+    document = document.model_copy(update={"files": hashes})
+    document = document.model_copy(update={CHECKSUM: content_hash(document.model_dump(mode="json"))})
     header = "# A design: what the hardware of a pruned, quantised model is. Written by `codesign quantize`.\n"
     (folder / DESIGN).write_text(header + to_yaml(document.model_dump(mode="json")), encoding="utf-8")
     return document, manifest
 
 
-def _layers(predicted: Predicted) -> Iterator[DesignLayer]:
-    for number, layer in enumerate(predicted.layers):
+def _layers(predicted: Sequence[LayerPlan]) -> Iterator[DesignLayer]:
+    for number, layer in enumerate(predicted):
         encoder_layer, part = divmod(number, len(MATRICES))
         yield DesignLayer(
             name=layer.name,

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from codesign.hardware.resources import RESOURCES, usable_resources
 from codesign.report.block_map import TITLES, block_map_figure
 from codesign.report.facts import Facts, Scores
+from codesign.report.vitis_text import NOT_GIVEN
 
 BLUE, ORANGE, GREEN, GREY = "#2f81f7", "#d9730d", "#2da44e", "#8b949e"
 """Readable on white and on near-black."""
@@ -128,13 +129,12 @@ def _points(scores: Scores) -> Iterator[tuple[str, float | None, float, str, str
 
 def cycles(facts: Facts) -> Chart:
     """Cycles of every matrix: dense, predicted, simulated."""
-    document, a = facts.design.document, facts.design.document.accelerator
+    document = facts.design.document
     names = [layer.name for layer in document.layers]
-    groups = -(-document.tokens * document.batch // a.lanes)
     predicted = [layer.predicted_cycles for layer in document.layers]
     figure, axes = _new(max(7.2, 0.21 * len(names)), 3.6)
     x = np.arange(len(names))
-    axes.bar(x, [layer.blocks * groups for layer in document.layers], 0.8, color=GREY, alpha=0.35, label="all blocks")
+    axes.bar(x, facts.dense_matrix_cycles, 0.8, color=GREY, alpha=0.35, label="all blocks, hardware model")
     found = facts.layers
     if found:
         counted = [found[name].counted_cycles for name in names]
@@ -217,14 +217,16 @@ def resources(facts: Facts) -> Chart:
     names = [name for name in RESOURCES if getattr(limit, name)]
     figure, axes = _new(7.2, 2.9)
     y = np.arange(len(names))[::-1]
-    sources = [("hardware model", facts.resources, BLUE)]
+    own: dict[str, int | None] = {name: getattr(facts.resources, name) for name in names}
+    sources = [("hardware model", own, BLUE)]
     if facts.vitis:
-        sources.append(("Vitis, HLS kernel", facts.vitis.resources, ORANGE))
+        sources.append(("Vitis, HLS kernel", dict(facts.vitis.resources), ORANGE))
     height = 0.7 / len(sources)
     for number, (label, counts, colour) in enumerate(sources):
-        parts = [getattr(counts, name) / getattr(limit, name) for name in names]
+        parts = [(counts[name] or 0) / getattr(limit, name) for name in names]
+        told = [NOT_GIVEN if counts[name] is None else f"{part:.0%}" for name, part in zip(names, parts, strict=True)]
         bars = axes.barh(y + 0.35 - height * (number + 0.5), parts, height, color=colour, label=label)
-        axes.bar_label(bars, [f"{part:.0%}" for part in parts], padding=3)
+        axes.bar_label(bars, told, padding=3)
     axes.axvline(1, color=_INK, linewidth=1.3)
     axes.annotate("usable", (1, 1), xycoords=("data", "axes fraction"), xytext=(4, -10), textcoords="offset points")
     axes.set_yticks(y, [LABELS[name] for name in names])

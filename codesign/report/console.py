@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, track
 
 ItemT = TypeVar("ItemT")
 
@@ -29,3 +32,36 @@ def tracked(text: str) -> Callable[[Iterator[ItemT], int], Iterator[ItemT]]:
         return iter(track(items, text, total=count, console=console(), transient=True))
 
     return shown
+
+
+LONG = 10.0
+"""Seconds from which on it is told how long something took."""
+
+
+def say(text: str) -> None:
+    """A line as it is: names and paths in it are no markup."""
+    console().print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """While something goes on that has no count: a spinner with the time on a terminal, elsewhere a line."""
+    began = time.monotonic()
+    if sys.stdout.isatty():
+        columns = SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn()
+        with Progress(*columns, console=console(), transient=True) as progress:
+            progress.add_task(text, total=None)
+            yield
+    else:
+        say(text)
+        yield
+    seconds = time.monotonic() - began
+    if seconds >= LONG:
+        say(f"{text}: {seconds:.0f} s")
+
+
+def asking(model: object) -> AbstractContextManager[None]:
+    """``working`` while a model is read from the hub, which may take long to answer; nothing where it is a folder."""
+    text = str(model)
+    local = model is None or Path(text).exists() or text.startswith((".", "/", "~"))
+    return nullcontext() if local else working(f"asking the hub for {text}")

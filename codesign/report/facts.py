@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,25 +11,21 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from codesign.boards import Board
+from codesign.boards import Board, board_names
+from codesign.checksums import CHECKSUM, check_sealed
+from codesign.design.content import Design
 from codesign.design.document import IMAGES
-from codesign.design.folder import Design
+from codesign.design.hardware import placed_matrices, resources_by_module
 from codesign.errors import InputError
 from codesign.files import check, read_json
-from codesign.hardware.accelerator import pruned_matrix
-from codesign.hardware.cycles import external_bytes_per_cycle, utilisation
-from codesign.hardware.predict import roofline
+from codesign.hardware.cycles import external_bytes_per_cycle, matrix_cycles, utilisation
+from codesign.hardware.predict import roofline, sparsify
 from codesign.hardware.resources import (
     Placed,
     Resources,
-    buffer_resources,
-    engine_resources,
-    merged,
     total,
-    weight_resources,
 )
-from codesign.hardware.run import RunMatrix, dense_run_cycles, run_times
-from codesign.models import Matrix
+from codesign.hardware.run import dense_run_cycles, pruned, run_cycles
 from codesign.packing.blocks import kept_blocks
 from codesign.packing.images import Size, read_manifest
 from codesign.report.vitis import VitisReport
@@ -103,20 +100,7 @@ class Facts:
     @cached_property
     def _placed(self) -> tuple[Placed, ...]:
         """The matrices with their masks, where design.yaml says that they lie."""
-        rows, cols = self.design.document.accelerator.block
-        return tuple(
-            Placed(
-                pruned_matrix(
-                    Matrix(layer.name, layer.out_features, layer.in_features, layer.activation),
-                    rows,
-                    cols,
-                    kept_blocks(self.design.packed(layer)),
-                ),
-                layer.weight_memory,
-                1,
-            )
-            for layer in self.design.document.layers
-        )
+        return placed_matrices(self.design)
 
     @cached_property
     def left_out(self) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -129,12 +113,7 @@ class Facts:
     @cached_property
     def parts(self) -> Mapping[str, Resources]:
         """Resources by module of the engine."""
-        a, dsp_type = self.design.document.accelerator, self.board.device.dsp_type
-        return merged(
-            engine_resources(a, dsp_type, sum(layer.activation for layer in self.design.document.layers)),
-            buffer_resources(a, dsp_type, [placed.sparse for placed in self._placed]),
-            weight_resources(a, dsp_type, self._placed),
-        )
+        return resources_by_module(self.design, self.board)
 
     @cached_property
     def resources(self) -> Resources:
@@ -152,6 +131,26 @@ class Facts:
             for placed in self._placed
         }
 
+    @cached_property
+    def dense_matrix_cycles(self) -> tuple[int, ...]:
+        """Of the hardware model, each matrix with all its blocks, its weights where the design has them.
+
+        As long as the kept blocks' cycles are counted: from the first block's entry to the last result.
+        """
+        d, dsp_type, rate = self.design.document, self.board.device.dsp_type, self.board.read_bytes_per_second
+        a, streamed = d.accelerator, d.accelerator.max_tokens < min(d.tokens, self._tokens)
+        dense = sparsify(a, [placed.sparse.matrix for placed in self._placed], 1.0)
+        return tuple(
+            matrix_cycles(a, dsp_type, whole, self._tokens, placed.memory, rate, streamed_activations=streamed)
+            for whole, placed in zip(dense, self._placed, strict=True)
+        )
+
+    @property
+    def simulate_command(self) -> str:
+        """What simulates the design, to be typed into a shell."""
+        board = "" if self.board.name in board_names() else f" BOARD={self.board.name}.yaml"
+        return f"make -C sim DESIGN={shlex.quote(str(self.design.folder.resolve()))}{board}"
+
     @property
     def layers(self) -> Mapping[str, LayerOutcome]:
         """Matrices in simulation by name; empty where there was none."""
@@ -165,16 +164,13 @@ class Facts:
 
     @cached_property
     def predicted_cycles(self) -> int:
-        """From start to last output, of the hardware model; without the streams where not ``whole``."""
+        """From start to last output, of the hardware model."""
         d = self.design.document
-        if not self.whole:
-            return d.predicted.cycles
-        parts = [(layer, self.design.part(layer).packed) for layer in d.layers]
         matrices = [
-            RunMatrix(packed.block_columns, packed.row_blocks.tolist(), layer.weight_memory, layer.activation)
-            for layer, packed in parts
+            pruned(kept_blocks(self.design.packed(layer)), layer.weight_memory, activation=layer.activation)
+            for layer in d.layers
         ]
-        return run_times(d.accelerator, self.board, matrices, self._tokens)[-1].sent
+        return run_cycles(d.accelerator, self.board, matrices, self._tokens, d.tokens)
 
     @property
     def cycles(self) -> int:
@@ -186,15 +182,14 @@ class Facts:
         """The same of the dense model on the same array, of the hardware model."""
         if self.simulated:
             return self.simulated.total.dense_cycles
-        if not self.whole:
-            return self.design.document.predicted.dense_cycles
+        d = self.design.document
         matrices = [placed.sparse.matrix for placed in self._placed]
-        return dense_run_cycles(self.design.document.accelerator, self.board, matrices, self._tokens)
+        return dense_run_cycles(d.accelerator, self.board, matrices, self._tokens, d.tokens)
 
     @property
-    def whole(self) -> bool:
-        """Whether all tokens pass in one run, which is what start to last output are known of."""
-        return self._tokens <= self.design.document.accelerator.max_tokens
+    def in_parts(self) -> bool:
+        """Whether the batch has more tokens than the buffers hold, so that it passes in several runs."""
+        return self._tokens > self.design.document.accelerator.max_tokens
 
     @property
     def _tokens(self) -> int:
@@ -265,4 +260,7 @@ def read_facts(
 
 def _metrics(folder: Path) -> Metrics:
     path = folder / METRICS
-    return check(read_json(path), Metrics, path)
+    content = check(read_json(path), dict[str, Any], path)
+    if CHECKSUM in content:  # a run's; a design has the file's hash
+        check_sealed(content, path, "the file as codesign wrote it")
+    return check(content, Metrics, path)

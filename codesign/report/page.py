@@ -16,6 +16,7 @@ from codesign.hardware.resources import RESOURCES, usable_resources
 from codesign.outputs import Output
 from codesign.report.charts import LABELS, Chart, charts
 from codesign.report.facts import METRICS, Facts
+from codesign.report.vitis_text import given
 from codesign.simulation.outcome import RESULT
 
 PAGE = "report.html"
@@ -35,7 +36,7 @@ _ORIGINS = {
     RTL: "counted in the generated SystemVerilog, simulated with Verilator",
     HLS: "the generated HLS kernel, compiled as C++ and run; no synthesis",
     TORCH: "the float model, evaluated with PyTorch",
-    INTEGER: "the exact integer model that hardware is compared with",
+    INTEGER: "the exact integer model of the whole encoder; hardware is compared with its weight matrices",
     VITIS: "read from a Vitis report",
     BOARD: "the board's YAML file, which names its sources",
     FILES: "counted in the design's own files",
@@ -157,13 +158,13 @@ def _summary(facts: Facts) -> str:
 def _verdict(facts: Facts) -> Verdict:
     found = facts.simulated
     if found is None:
-        return Verdict("soft", f"Not simulated yet: make -C sim DESIGN={facts.design.folder}")
+        return Verdict("soft", f"Not simulated yet: {facts.simulate_command}")
     outputs = sum(layer.outputs for layer in found.layers)
     if found.right:
         return Verdict(
             "good",
-            f"Simulated: {outputs:,} outputs, {found.total.counted_cycles:,} cycles and the HLS kernel's are exactly"
-            " as predicted",
+            f"Simulated: {outputs:,} outputs of the weight matrices, {found.total.counted_cycles:,} cycles and the"
+            " HLS kernel's are exactly as predicted",
         )
     total = found.total
     return Verdict(
@@ -197,9 +198,8 @@ def _tiles(facts: Facts) -> Iterator[Tile]:
             total.counted_cycles != total.predicted_cycles,
         )
     else:
-        title = "start to last output" if facts.whole else "all matrices"
-        note = "cycles" if facts.whole else "cycles, loading and storing left out"
-        yield Tile(title, f"{facts.cycles:,}", note, [MODEL])
+        note = "cycles, of all parts of the batch" if facts.in_parts else "cycles"
+        yield Tile("start to last output", f"{facts.cycles:,}", note, [MODEL])
     source = [RTL] if total else [MODEL]
     yield Tile("latency", f"{facts.latency_ms:.3f} ms", f"at {clock:g} MHz, matrices only", source)
     over = "over the dense model on the same array"
@@ -234,7 +234,8 @@ def _cycles_text(facts: Facts) -> str:
     a, found = facts.design.document.accelerator, facts.simulated
     text = (
         f"The array does {a.macs_per_cycle:,} multiply-accumulates per cycle. A matrix's cycles are those from its"
-        " first block's entry to its last result."
+        " first block's entry to its last result; from start to last output there are loading and storing too, while"
+        " the matrices overlap."
     )
     (no_rows, rows), (no_columns, columns) = facts.left_out
     if no_rows or no_columns:
@@ -305,8 +306,9 @@ def _resources(facts: Facts) -> Grid:
         most, ours = getattr(limit, name), getattr(model, name)
         row = [Cell(LABELS[name]), Cell(f"{ours:,}", ours > most), Cell(f"{most:,}"), Cell(_part(ours, most))]
         if facts.vitis:
-            theirs = getattr(facts.vitis.resources, name)
-            row += [Cell(f"{theirs:,}", theirs > most), Cell(_part(theirs, most))]
+            theirs = facts.vitis.resources[name]
+            row.append(Cell(given(theirs), theirs is not None and theirs > most))
+            row.append(Cell("" if theirs is None else _part(theirs, most)))
         rows.append(row)
     return Grid(heads, rows)
 
@@ -332,6 +334,8 @@ def _loops_text(facts: Facts) -> str:
     text += f" {len(slow)} of them with an initiation interval above 1."
     if report.estimated_ns is not None:
         text += f" Clock period {report.estimated_ns:.2f} ns estimated, {period:.2f} ns wanted."
+    if report.missing:
+        text += f" Not given by Vitis: {', '.join(report.missing)}."
     return text
 
 

@@ -1,4 +1,4 @@
-"""The Pareto figure of a plan: latency against block area and against DSPs."""
+"""The Pareto figure of a plan: time of the array against block area and against DSPs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def plan_figure(plan: Plan) -> bytes:
     left, right = figure.subplots(1, 2, sharey=True)
     _panel(left, plan, "block area R×C (weights)", lambda d: d.accelerator.block_area)
     _panel(right, plan, "DSPs", lambda d: d.resources.dsp)
-    left.set_ylabel("predicted latency (ms)")
+    left.set_ylabel("array cycles, in ms")
     right.axvline(usable_resources(plan.board).dsp, color=_LIMIT, linestyle=":", linewidth=1)
     right.annotate(
         "usable",
@@ -51,21 +51,21 @@ def plan_figure(plan: Plan) -> bytes:
 
 def _panel(axes: Axes, plan: Plan, label: str, key: Callable[[Design], int]) -> None:
     designs = plan.pareto
-    axes.scatter([key(d) for d in designs], [d.latency_ms for d in designs], s=16, color=_GREY, label="design")
+    axes.scatter([key(d) for d in designs], [d.array_ms for d in designs], s=16, color=_GREY, label="design")
     front = _front(designs, key)
     axes.step(
         [key(d) for d in front],
-        [d.latency_ms for d in front],
+        [d.array_ms for d in front],
         where="post",
         color=_LINE,
         linewidth=1.4,
         label="no design is better in both",
     )
     chosen = plan.chosen
-    axes.scatter([key(chosen)], [chosen.latency_ms], s=60, color=_CHOSEN, zorder=3, label="chosen")
+    axes.scatter([key(chosen)], [chosen.array_ms], s=60, color=_CHOSEN, zorder=3, label="chosen")
     axes.annotate(
         chosen.accelerator.shape,
-        (key(chosen), chosen.latency_ms),
+        (key(chosen), chosen.array_ms),
         xytext=(6, 8),
         textcoords="offset points",
         color=_CHOSEN,
@@ -85,7 +85,7 @@ def _panel(axes: Axes, plan: Plan, label: str, key: Callable[[Design], int]) -> 
 def _front(designs: tuple[Design, ...], key: Callable[[Design], int]) -> list[Design]:
     """Designs that no other beats in both, by ascending key."""
     front: list[Design] = []
-    for design in sorted(designs, key=lambda d: (key(d), d.cycles)):
-        if not front or design.cycles < front[-1].cycles:
+    for design in sorted(designs, key=lambda d: (key(d), d.array_cycles)):
+        if not front or design.array_cycles < front[-1].array_cycles:
             front.append(design)
     return front

@@ -53,11 +53,13 @@ def _headline(plan: Plan) -> Text:
         f"{accelerator.clock_mhz:g} MHz\nblock {accelerator.rows}×{accelerator.cols}"
         f"  density {chosen.density:.1%} ({1 / chosen.density:.2f}× compression)\n"
     )
-    text.append(f"predicted {chosen.latency_ms:.3f} ms", style="bold green")
-    text.append(
-        f"  {chosen.cycles:,} cycles, {plan.dense.cycles / chosen.cycles:.2f}× the same array with nothing pruned"
-        f" ({plan.dense.latency_ms:.3f} ms)"
-    )
+    predicted = plan.predicted
+    text.append(f"predicted {predicted.latency_ms:.3f} ms", style="bold green")
+    text.append(f"  {predicted.cycles:,} cycles from start to last output")
+    if chosen.density < 1:
+        text.append(
+            f", {predicted.speedup:.2f}× as fast as the same array with nothing pruned ({predicted.dense_ms:.3f} ms)"
+        )
     return text
 
 
@@ -88,7 +90,7 @@ def _resource_table(plan: Plan) -> Table:
 def _layer_table(design: Design) -> Table:
     table = _table("Matrices")
     table.add_column("matrix", no_wrap=True)
-    for column in ("N×K", "blocks kept", "cycles", "weights in", "bound by", "MAC/byte"):
+    for column in ("N×K", "blocks kept", "array cycles", "weights in", "bound by", "MAC/byte"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, layers in _alike(design):
         layer = layers[0]
@@ -120,16 +122,16 @@ def _alike(design: Design) -> Iterator[tuple[str, list[LayerPlan]]]:
 
 
 def _alternatives_table(plan: Plan) -> Table:
-    table = _table("Runners-up (the best array of other block shapes)")
-    for column in ("array", "block area", "density", "ms", "against chosen", "DSP", "BRAM18", "URAM", "binds"):
+    table = _table("Runners-up (the best array of other block shapes, by array cycles)")
+    for column in ("array", "block area", "density", "array ms", "against chosen", "DSP", "BRAM18", "URAM", "binds"):
         table.add_column(column, justify="right", no_wrap=True)
     for design in plan.runners_up:
         table.add_row(
             design.accelerator.shape,
             f"{design.accelerator.block_area}",
             f"{design.density:.1%}",
-            f"{design.latency_ms:.3f}",
-            f"{design.cycles / plan.chosen.cycles - 1:+.1%}",
+            f"{design.array_ms:.3f}",
+            f"{design.array_cycles / plan.chosen.array_cycles - 1:+.1%}",
             f"{design.resources.dsp:,}",
             f"{design.resources.bram18:,}",
             f"{design.resources.uram:,}",
@@ -143,13 +145,18 @@ def reasons(plan: Plan) -> Iterator[str]:
     chosen, fastest, accelerator = plan.chosen, plan.fastest, plan.chosen.accelerator
     if accelerator.block != fastest.accelerator.block:
         yield (
-            f"The fastest array is {fastest.accelerator.shape} ({fastest.latency_ms:.3f} ms at density"
+            f"The fastest array is {fastest.accelerator.shape} ({fastest.array_cycles:,} array cycles at density"
             f" {fastest.density:.1%}); among near ties (within {NEAR_TIE:.0%}) the smallest block is taken,"
             f" because small blocks cost less accuracy: {accelerator.rows}×{accelerator.cols} has"
             f" {accelerator.block_area / fastest.accelerator.block_area:.2f}× its area."
         )
     else:
         yield "No array of the search is faster under this budget, and no near tie has a smaller block."
+    yield (
+        f"Arrays are compared by array cycles, those of the matrices alone: {chosen.array_cycles:,} here. What is"
+        " predicted is the whole run, loading and storing included, with the blocks of every matrix spread evenly."
+    )
+    yield from _parts(plan)
     binding, part = tightest(chosen.resources, plan.board)
     if plan.next_larger:
         stops = " and ".join(_LABEL[name] for name in plan.next_larger)
@@ -164,11 +171,6 @@ def reasons(plan: Plan) -> Iterator[str]:
         f"The matrices are bound by {', '.join(bounds)}. The roofline's ridge lies at {float(ridge):.0f}"
         " multiply-accumulates per byte of external memory; on chip there is none to cross."
     )
-    if not chosen.activations_on_chip:
-        yield (
-            f"The buffers hold {accelerator.max_tokens} of {plan.work.tokens} tokens: activations cross external"
-            " memory between matrices, which is in the prediction."
-        )
     macs = chosen.nonzero_blocks * accelerator.block_area * plan.work.tokens * plan.work.batch
     attention = plan.work.batch * plan.work.shape.attention_macs(plan.work.tokens)
     yield (
@@ -182,6 +184,21 @@ def reasons(plan: Plan) -> Iterator[str]:
             " them, and crossing them at this clock is for the implementation to show."
         )
     yield from _uncertainties(plan)
+
+
+def _parts(plan: Plan) -> Iterator[str]:
+    """How a batch passes that the buffers do not hold."""
+    held, tokens = plan.chosen.accelerator.max_tokens, plan.work.tokens
+    if not plan.chosen.activations_on_chip:
+        yield (
+            f"The buffers hold {held} of {tokens} tokens: activations cross external memory between matrices. The"
+            " prediction is of a run for each matrix and part, no shorter than what crosses takes."
+        )
+    elif held < tokens * plan.work.batch:
+        yield (
+            f"The buffers hold {held} of {tokens * plan.work.batch} tokens: the batch passes in parts of"
+            f" {held // tokens} sentences, and the prediction is of a run for each part."
+        )
 
 
 def _weights_sentence(plan: Plan) -> str:

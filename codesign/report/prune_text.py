@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 def prune_text(outcome: Outcome, output: Path) -> Iterator[RenderableType]:
     """What came out, and where it is."""
     metric, dense, pruned = outcome.headline
-    hardware, design = outcome.hardware, outcome.design
+    hardware, predicted = outcome.hardware, outcome.predicted
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = {
         f"{outcome.task.name} {metric}": f"{dense:.2f} dense, {pruned:.2f} pruned",
         "compression": f"{hardware.compression(outcome.masks):.3f}× of the encoder's matrices"
         f" (budget: {hardware.plan.budget})",
-        "predicted": f"{design.latency_ms:.4g} ms, {design.cycles:,} cycles,"
-        f" {outcome.dense_design.cycles / design.cycles:.2f}× the dense model on the same array",
+        "predicted": f"{predicted.latency_ms:.4g} ms, {predicted.cycles:,} cycles from start to last output,"
+        f" {predicted.speedup:.2f}× as fast as the dense model on the same array",
     }
     for name, text in rows.items():
         table.add_row(name, text)

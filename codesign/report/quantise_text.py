@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.table import Table
 
+from codesign.tasks.evaluate import change_text
+
 if TYPE_CHECKING:
     from codesign.quantisation.quantise import Outcome
 
@@ -25,9 +27,16 @@ def quantise_text(outcome: Outcome, output: Path) -> Iterator[RenderableType]:
     memories: dict[str, int] = {}
     for layer in document.layers:
         memories[layer.weight_memory.value] = memories.get(layer.weight_memory.value, 0) + 1
-    error = f"root mean square of the logits' difference {agreed.logits_error:.3f}"
-    if agreed.decided_otherwise is not None:
-        error += f", {agreed.decided_otherwise} of {agreed.sentences} sentences decided otherwise"
+    # Points first, and errors in significant digits: what is printed as 0.000 may be all that a score rests on.
+    error = change_text(*outcome.scores)
+    of, unit = "the logits' own size", "of the logits' difference"
+    if agreed.decided_otherwise is None:
+        of, unit = "the labels' standard deviation", "of the difference, in the labels' unit,"
+    else:
+        error += f"; {agreed.decided_otherwise} of {agreed.sentences} sentences decided otherwise"
+    error += f"; root mean square {unit} {agreed.logits_error:.3g}"
+    if agreed.relative_error is not None:
+        error += f", {100 * agreed.relative_error:.3g} % of {of}"
     rows = {
         f"{document.task} {metric}": f"{before:.2f} float, {after:.2f} integer ({after - before:+.2f})",
         "against float": error,

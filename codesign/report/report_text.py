@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from codesign.hardware.predict import tightest
@@ -28,8 +29,9 @@ def report_text(facts: Facts, path: Path) -> Iterator[RenderableType]:
         table.add_row("outputs that differ", f"{t.mismatches:,} of the RTL, {t.hls_mismatches:,} of the HLS kernel")
         table.add_row("utilisation", f"{facts.utilisation:.1%} of the array's multiply-accumulates are useful ones")
     else:
-        table.add_row("cycles", f"{facts.cycles:,} predicted{', from start to last output' if facts.whole else ''}")
-        table.add_row("not simulated yet", f"make -C sim DESIGN={facts.design.folder.resolve()}")
+        parts = ", of all parts of the batch" if facts.in_parts else ""
+        table.add_row("cycles", f"{facts.cycles:,} predicted, from start to last output{parts}")
+        table.add_row("not simulated yet", escape(facts.simulate_command))
     table.add_row("speed-up", f"{facts.speedup:.2f}× over the dense model on the same array")
     table.add_row("latency", f"{facts.latency_ms:.3f} ms at {d.accelerator.clock_mhz:g} MHz, weight matrices only")
     name, part = tightest(facts.resources, facts.board)
@@ -37,4 +39,4 @@ def report_text(facts: Facts, path: Path) -> Iterator[RenderableType]:
     table.add_row("binds", told if part <= 1 else f"[bold red]{told}[/]")
     yield table
     yield ""
-    yield f"wrote {path} and its figures"
+    yield f"wrote {escape(str(path))} and its figures"

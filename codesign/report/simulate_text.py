@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from codesign.simulation.outcome import DesignOutcome
@@ -49,7 +50,7 @@ def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType
     yield f"{total.seconds:.2f} s of simulation: {speed}; {total.hls_seconds:.2f} s of the HLS kernel's"
     yield ""
     if outcome.right:
-        yield "every output bit is the integer model's, every cycle the hardware model's"
+        yield "every output bit of the matrices is the integer model's, every cycle the hardware model's"
         yield "the HLS kernel gives the same bits, in the trips that the hardware model says"
     else:
         yield (
@@ -58,7 +59,7 @@ def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType
         )
         if not outcome.kernel_right:
             yield f"[bold red]the HLS kernel[/]: {total.hls_mismatches:,} outputs differ, or its trips do"
-    yield f"wrote {path}"
+    yield f"wrote {escape(str(path))}"
 
 
 def _count(value: int, *, right: bool) -> str:

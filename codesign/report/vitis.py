@@ -3,6 +3,9 @@
 csynth: ``<top>_csynth.xml`` (or ``csynth.xml``) below ``syn/report``: AreaEstimates/Resources, PerformanceEstimates
 with SummaryOfTimingAnalysis, SummaryOfOverallLatency and SummaryOfLoopLatency. Co-simulation: an XML below
 ``sim/report`` with the same latency elements, or ``lat.rpt``, lines of ``$MAX_LATENCY = "…"``.
+
+Vitis writes what it does not know in many ways (undef, N/A, ?, ~0), and some numbers as a range (1 ~ 8). What is
+there is taken; what is not is named in ``VitisReport.missing`` and refuses nothing else.
 """
 
 from __future__ import annotations
@@ -10,12 +13,11 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from codesign.errors import InputError
 from codesign.files import read_text
-from codesign.hardware.resources import Resources
 
 _RESOURCES = {
     "lut": ("LUT",),
@@ -34,8 +36,8 @@ class Loop:
     Attributes:
         module: The function that it is in.
         name: Its name.
-        interval: Trips begin so many cycles apart.
-        depth: Cycles of one trip.
+        interval: Trips begin so many cycles apart: of a range, the most.
+        depth: Cycles of one trip: of a range, the most.
     """
 
     module: str
@@ -63,10 +65,11 @@ class VitisReport:
         part: As synthesised for.
         target_ns, estimated_ns: Clock period asked for and reached.
         latency: Of synthesis.
-        resources: Of synthesis.
+        resources: Of synthesis, by our names; None where Vitis gives no number.
         loops: Pipelined loops of every module.
         simulated: Cycles of co-simulation; None: there was none.
         files: What was read.
+        missing: What Vitis gives no number of, with what stands there; reports that cannot be read.
     """
 
     version: str | None
@@ -75,10 +78,11 @@ class VitisReport:
     target_ns: float | None
     estimated_ns: float | None
     latency: Latency
-    resources: Resources
+    resources: Mapping[str, int | None]
     loops: tuple[Loop, ...] = ()
     simulated: Latency | None = None
-    files: tuple[Path, ...] = field(default=())
+    files: tuple[Path, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def read_vitis(folder: Path, top: str) -> VitisReport:
@@ -89,30 +93,39 @@ def read_vitis(folder: Path, top: str) -> VitisReport:
         top: The kernel's name.
 
     Raises:
-        InputError: There is no synthesis report of this kernel, or one cannot be read.
+        InputError: There is no synthesis report of this kernel, or it cannot be read.
     """
     if not folder.is_dir():
         raise InputError("no such folder", file=folder, accepted="the folder that Vitis worked in")
-    reports = sorted(path for path in folder.rglob("*csynth.xml") if path.is_file())
-    roots = {path: _root(path) for path in reports}
+    missing: list[str] = []
+    roots = {}
+    names = (f"{top}_csynth.xml", "csynth.xml")
+    for path in sorted(path for path in folder.rglob("*csynth.xml") if path.is_file()):
+        try:
+            roots[path] = _root(path)
+        except InputError as error:
+            if path.name == names[0]:
+                raise
+            missing.append(f"{path.name} ({error.problem})")
     own = [path for path, root in roots.items() if root.findtext("UserAssignments/TopModelName") == top]
     # Every function has a report of its own, all with the same top: the kernel's bears its name.
-    chosen = next((p for name in (f"{top}_csynth.xml", "csynth.xml") for p in own if p.name == name), None)
+    chosen = next((p for name in names for p in own if p.name == name), None)
     if chosen is None:
         raise InputError(f"no csynth.xml of {top} here", file=folder, accepted="make csynth in the generated folder")
     root = roots[chosen]
-    simulated = list(_simulations(folder))
+    simulated = list(_simulations(folder, missing))
     return VitisReport(
         version=root.findtext("ReportVersion/Version"),
         top=top,
         part=root.findtext("UserAssignments/Part"),
-        target_ns=_float(root, chosen, "UserAssignments/TargetClockPeriod"),
-        estimated_ns=_float(root, chosen, "PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod"),
-        latency=_latency(root, chosen),
-        resources=_resources(root, chosen),
-        loops=tuple(loop for path in own if path.name != "csynth.xml" for loop in _loops(roots[path], path)),
+        target_ns=_float(root, "UserAssignments/TargetClockPeriod", missing),
+        estimated_ns=_float(root, "PerformanceEstimates/SummaryOfTimingAnalysis/EstimatedClockPeriod", missing),
+        latency=_latency(root),
+        resources=_resources(root, missing),
+        loops=tuple(loop for path in own if path.name != "csynth.xml" for loop in _loops(roots[path], path, missing)),
         simulated=simulated[-1][1] if simulated else None,
         files=(chosen, *(path for path, _ in simulated[-1:])),
+        missing=tuple(missing),
     )
 
 
@@ -123,55 +136,86 @@ def _root(path: Path) -> ET.Element:
         raise InputError(f"not valid XML: {error}", file=path) from None
 
 
-def _int(root: ET.Element, path: Path, name: str) -> int | None:
-    """A count; None where Vitis has a question mark or the like, or no such element."""
-    text = (root.findtext(name) or "").strip()
-    if not text or text.lower() in ("undef", "?", "-", "na", "n/a"):
+def _text(root: ET.Element, name: str) -> str:
+    return (root.findtext(name) or "").strip()
+
+
+def _told(name: str, text: str) -> str:
+    """How a number that is not given is named."""
+    return f"{name} ({text})" if text else name
+
+
+def _span(text: str) -> tuple[int, int] | None:
+    """(least, most) of a count or of a range of two; None for whatever is neither."""
+    found = re.fullmatch(r"(\d+)(?:\s*~\s*(\d+))?", text)
+    if found is None:
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise InputError("not a number", file=path, field=name, value=text) from None
+    first, second = int(found[1]), int(found[2] or found[1])
+    return min(first, second), max(first, second)
 
 
-def _float(root: ET.Element, path: Path, name: str) -> float | None:
-    text = root.findtext(name)
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        raise InputError("not a number", file=path, field=name, value=text) from None
+def _most(root: ET.Element, name: str, called: str, missing: list[str]) -> int | None:
+    """A count, or the most of a range of two."""
+    text = _text(root, name)
+    span = _span(text)
+    if span is None:
+        missing.append(_told(called, text))
+    return span[1] if span else None
 
 
-def _latency(root: ET.Element, path: Path) -> Latency:
+def _float(root: ET.Element, name: str, missing: list[str]) -> float | None:
+    text = _text(root, name)
+    if re.fullmatch(r"\d+(\.\d*)?", text):
+        return float(text)
+    missing.append(_told(name.rpartition("/")[2], text))
+    return None
+
+
+def _latency(root: ET.Element) -> Latency:
+    """Of a range, the best is its least and the worst its most; what depends on data has none, which is no fault."""
     prefix = "PerformanceEstimates/SummaryOfOverallLatency"
-    return Latency(*(_int(root, path, f"{prefix}/{name}-caseLatency") for name in ("Best", "Average", "Worst")))
+    best, average, worst = (
+        _span(_text(root, f"{prefix}/{name}-caseLatency")) for name in ("Best", "Average", "Worst")
+    )
+    return Latency(
+        best[0] if best else None,
+        average[0] if average and average[0] == average[1] else None,
+        worst[1] if worst else None,
+    )
 
 
-def _resources(root: ET.Element, path: Path) -> Resources:
-    counts = {}
+def _resources(root: ET.Element, missing: list[str]) -> dict[str, int | None]:
+    prefix = "AreaEstimates/Resources"
+    found: dict[str, int | None] = {}
     for ours, names in _RESOURCES.items():
-        found = [_int(root, path, f"AreaEstimates/Resources/{name}") for name in names]
-        count = next((value for value in found if value is not None), None)
-        if count is None and ours != "uram":  # devices without it have no such element
-            raise InputError("this element is missing", file=path, field=f"AreaEstimates/Resources/{names[0]}")
-        counts[ours] = count or 0
-    return Resources(**counts)
+        name = next((name for name in names if _text(root, f"{prefix}/{name}")), names[0])
+        if ours == "uram" and root.find(f"{prefix}/{name}") is None and root.find(prefix) is not None:
+            found[ours] = 0  # devices without it have no such element
+        else:
+            found[ours] = _most(root, f"{prefix}/{name}", name, missing)
+    return found
 
 
-def _loops(root: ET.Element, path: Path) -> Iterator[Loop]:
+def _loops(root: ET.Element, path: Path, missing: list[str]) -> Iterator[Loop]:
     module = path.name.removesuffix("_csynth.xml")
     summary = root.find("PerformanceEstimates/SummaryOfLoopLatency")
     for loop in summary.iter() if summary is not None else ():
         if loop.find("PipelineII") is not None:
-            yield Loop(module, loop.tag, _int(loop, path, "PipelineII"), _int(loop, path, "PipelineDepth"))
+            interval = _most(loop, "PipelineII", f"interval of {module}, {loop.tag}", missing)
+            depth = _span(_text(loop, "PipelineDepth"))
+            yield Loop(module, loop.tag, interval, depth[1] if depth else None)
 
 
-def _simulations(folder: Path) -> Iterator[tuple[Path, Latency]]:
+def _simulations(folder: Path, missing: list[str]) -> Iterator[tuple[Path, Latency]]:
     """Co-simulation's latencies, the oldest report first."""
     reports = [path for pattern in ("*cosim*.xml", "lat.rpt") for path in folder.rglob(f"sim/report/**/{pattern}")]
     for path in sorted(set(reports), key=lambda path: path.stat().st_mtime_ns):
         if path.suffix == ".xml":
-            found = _latency(_root(path), path)
+            try:
+                found = _latency(_root(path))
+            except InputError as error:
+                missing.append(f"{path.name} ({error.problem})")
+                continue
         else:
             named: Mapping[str, str] = dict(re.findall(r'\$(\w+)\s*=\s*"?(\d+)"?', read_text(path)))
             names = ("MIN_LATENCY", "AVER_LATENCY", "MAX_LATENCY")

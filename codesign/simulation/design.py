@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from codesign.boards import Board
-from codesign.design.folder import Design
+from codesign.design.content import Design
 from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory
 from codesign.hardware.cycles import utilisation
@@ -14,7 +14,7 @@ from codesign.hardware.images import beat_bits
 from codesign.hardware.run import dense_run_cycles
 from codesign.hardware.timeline import LATENCY, external_memory
 from codesign.models import Matrix
-from codesign.simulation.engine import EngineRun, simulate
+from codesign.simulation.engine import EngineRun, Stage, silent, simulate
 from codesign.simulation.hls import design_of, simulate_kernel
 from codesign.simulation.outcome import DesignOutcome, LayerOutcome, MemoryOutcome, TotalOutcome
 from codesign.simulation.trace import Traced
@@ -28,7 +28,7 @@ def simulate_design(
     *,
     latency: int = LATENCY,
     waves: bool = False,
-    say: Callable[[str], None] = lambda _: None,
+    stage: Stage = silent,
 ) -> DesignOutcome:
     """Run every matrix of a design in the simulated engine and in the HLS kernel, and compare bits and cycles.
 
@@ -39,7 +39,7 @@ def simulate_design(
         work: Folder for simulators.
         latency: Of external memory, in cycles; its rate is the board's.
         waves: Write a waveform.
-        say: Told what is going on.
+        stage: Shows what is going on while it does.
 
     Raises:
         InputError: More tokens than the buffers hold, or the simulation failed.
@@ -63,10 +63,9 @@ def simulate_design(
         inputs,
         memory=external_memory(accelerator, board, latency),
     )
-    say(f"building and running {len(layers)} matrices of {tokens} tokens on {accelerator.shape}")
-    found, predicted = simulate(run, work, waves=waves), run.predicted()
-    say("the same matrices in the HLS kernel, compiled as C++")
-    kernel = simulate_kernel(design_of(design, board, traced), work)
+    found, predicted = simulate(run, work, waves=waves, stage=stage), run.predicted()
+    with stage(f"the same {len(layers)} matrices in the HLS kernel, compiled as C++"):
+        kernel = simulate_kernel(design_of(design, board, traced), work)
     outcomes = []
     for layer, result, want, have, hls in zip(
         layers, found.results, predicted, found.times, kernel.matrices, strict=True
@@ -103,7 +102,7 @@ def simulate_design(
             board,
             [Matrix(layer.name, layer.out_features, layer.in_features, layer.activation) for layer in layers],
             tokens,
-            latency,
+            latency=latency,
         ),
         dict(zip(("weights", "activations", "results"), found.stalls, strict=True)),
         sum(outcome.mismatches for outcome in outcomes),

@@ -7,10 +7,12 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +32,7 @@ from codesign.packing.streams import activation_beats, result_beats, results_of_
 from codesign.packing.words import Words
 from codesign.program.device import Encoder
 from codesign.shipped import data_folder
-from codesign.simulation.toolchain import compiles, verilator_environment, verilator_version
+from codesign.simulation.toolchain import compiles, plain_path, verilator_environment, verilator_version
 
 BENCH = data_folder("sim") / "engine"
 """Harness and test of the engine."""
@@ -165,7 +167,18 @@ class EngineResult:
     build_seconds: float
 
 
-def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: bool = False) -> EngineResult:
+Stage = Callable[[str], contextlib.AbstractContextManager[object]]
+"""Shows what is going on while it does."""
+
+
+def silent(_: str) -> contextlib.AbstractContextManager[object]:
+    """A ``Stage`` that shows nothing."""
+    return contextlib.nullcontext()
+
+
+def simulate(
+    run: EngineRun, work: Path, *, waves: bool = False, fast_build: bool = False, stage: Stage = silent
+) -> EngineResult:
     """Build the engine where that is needed, and run it.
 
     Args:
@@ -173,6 +186,7 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         work: Folder for builds and runs.
         waves: Write a waveform beside the outcome: FST, or VCD where lz4.h is missing, which Verilator's FST needs.
         fast_build: Compile faster, run slower: for small designs.
+        stage: Shows what is going on.
 
     Raises:
         InputError: No simulator, or the simulation failed; the message names its log.
@@ -191,7 +205,8 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
         "JOBS": len(beats) * run.repeats,
     }
     before = os.times()
-    built = _build(FAST, run, parameters, work, waves=waves, fast=fast_build)
+    with stage(f"the engine, {run.accelerator.shape}: building the simulator with Verilator"):
+        built = _build(FAST, run, parameters, work, waves=waves, fast=fast_build)
     after = os.times()
     build_seconds = sum(after[:4]) - sum(before[:4])  # of this process and of those that it started
     predicted = run.predicted()
@@ -222,7 +237,8 @@ def simulate(run: EngineRun, work: Path, *, waves: bool = False, fast_build: boo
     }
     (folder / "request.json").write_text(json.dumps(request))
     (folder / "outcome.json").unlink(missing_ok=True)
-    _test(FAST, built, folder, waves=waves)
+    with stage(f"the engine: running {len(run.activations)} matrices of {run.tokens} tokens"):
+        _test(FAST, built, folder, waves=waves)
     if not (folder / "outcome.json").is_file():
         raise InputError("the simulation ended without an outcome", file=folder / "run.log")
     outcome = json.loads((folder / "outcome.json").read_text())
@@ -264,9 +280,7 @@ def lint(run: EngineRun, work: Path) -> list[str]:
 
 def _files(run: EngineRun) -> dict[str, bytes]:
     """Every file of the engine, with the faults that are planted."""
-    files = rtl_files(
-        run.accelerator, run.dsp_type, run.images, "", rom_tiles=run.rom_tiles, encoder=run.encoder
-    )
+    files = rtl_files(run.accelerator, run.dsp_type, run.images, "", rom_tiles=run.rom_tiles, encoder=run.encoder)
     for name, text, instead in run.changed:
         files[name] = files[name].replace(text.encode(), instead.encode())
     return files
@@ -347,33 +361,57 @@ def _build(
     folder = work.resolve() / digest.hexdigest()[:16]
     if (folder / "built").is_file():
         return folder
-    source = folder / "source"
-    source.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        (source / name).write_bytes(data)
-    # The package first, what surrounds the engine last.
-    order = ["engine_pkg.sv", *sorted(set(files) - {"engine_pkg.sv", *bench.sources}), *bench.sources]
-    model = folder / "model"
-    model.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     runtime = work.resolve() / f"runtime-{hashlib.sha256(repr((tools, flags)).encode()).hexdigest()[:16]}"
-    _copy_objects(runtime, model)
-    with _environment({"MAKEFLAGS": optimise}), _runner(folder / "build.log") as runner:
-        runner.build(
-            sources=[source / name for name in order],
-            hdl_toplevel=bench.top,
-            build_dir=model,
-            parameters=parameters,
-            build_args=flags,
-            waves=waves,
-            always=True,
-            log_file=folder / "build.log",
-        )
-    runtime.mkdir(exist_ok=True)
-    _copy_objects(model, runtime)
-    for header in model.glob("*.gch"):  # precompiled: 150 MB, of use to this one compilation
-        header.unlink()
+    with _place_to_build(folder) as place:
+        source, model = place / "source", place / "model"
+        source.mkdir(exist_ok=True)
+        for name, data in files.items():
+            (source / name).write_bytes(data)
+        # The package first, what surrounds the engine last.
+        order = ["engine_pkg.sv", *sorted(set(files) - {"engine_pkg.sv", *bench.sources}), *bench.sources]
+        model.mkdir(exist_ok=True)
+        _copy_objects(runtime, model)
+        with _environment({"MAKEFLAGS": optimise}), _runner(folder / "build.log") as runner:
+            runner.build(
+                sources=[source / name for name in order],
+                hdl_toplevel=bench.top,
+                build_dir=model,
+                parameters=parameters,
+                build_args=flags,
+                waves=waves,
+                always=True,
+                log_file=folder / "build.log",
+            )
+        runtime.mkdir(exist_ok=True)
+        _copy_objects(model, runtime)
+        for header in model.glob("*.gch"):  # precompiled: 150 MB, of use to this one compilation
+            header.unlink()
     (folder / "built").touch()
     return folder
+
+
+@contextlib.contextmanager
+def _place_to_build(folder: Path) -> Iterator[Path]:
+    """Where a simulator is built that is to lie in a folder: there, or elsewhere where make cannot take its path.
+
+    Raises:
+        InputError: There is no other place: that of temporary files has such a path too.
+    """
+    if plain_path(folder):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="codesign-") as name:
+        place = Path(name).resolve()
+        if not plain_path(place):
+            raise InputError(
+                "Verilator's makefile takes no such path, nor that of temporary files", file=folder,
+                accepted="--work-dir, or TMPDIR, without spaces and quotes",
+            )  # fmt: skip
+        yield place
+        for part in ("source", "model"):
+            shutil.rmtree(folder / part, ignore_errors=True)
+            shutil.move(place / part, folder / part)
 
 
 def _copy_objects(source: Path, target: Path) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from codesign.boards import Board
 from codesign.codegen.hls import Features, HlsDesign, Interface, VectorRun, hls_files
-from codesign.design.folder import Design
+from codesign.design.content import Design
 from codesign.errors import InputError
 from codesign.simulation.engine import EngineRun
 from codesign.simulation.toolchain import hls_headers

@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from codesign.design.folder import Design
+from codesign.design.content import Design
 from codesign.errors import InputError
 from codesign.files import check, read_json, to_json
 from codesign.outputs import write_guest
 
 RESULT = "sim.json"
-FORMAT = "codesign-sim-1"
+FORMAT = "codesign-sim-2"
+_AGAIN = "run codesign simulate again, or delete the file"
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def write_outcome(outcome: DesignOutcome, design: Design, folder: Path | None = 
     """
     document = {
         "format": FORMAT,
+        "design": design.document.checksum,
         "board": design.document.board,
         "model": design.document.model,
         "tokens": design.document.tokens,
@@ -148,15 +150,19 @@ def read_outcome(design: Design) -> DesignOutcome | None:
             file=path,
             field="format",
             value=content.get("format"),
-            accepted=f"{FORMAT}; simulate again",
+            accepted=f"{FORMAT}: {_AGAIN}",
+        )
+    if content.get("design") != design.document.checksum:
+        raise InputError(
+            "results of another design than the one that is here now",
+            file=path,
+            field="design",
+            value=content.get("design"),
+            accepted=f"{design.document.checksum}: {_AGAIN}",
         )
     parts = {name: content.get(name) for name in ("layers", "total", "external_memory")}
     outcome = check(parts, DesignOutcome, path)
     simulated = [(layer.name, layer.nonzero_blocks) for layer in outcome.layers]
     if simulated != [(layer.name, layer.nonzero_blocks) for layer in design.document.layers]:
-        raise InputError(
-            "results of another design: other matrices or blocks than design.yaml has",
-            file=path,
-            accepted="simulate again",
-        )
+        raise InputError("other matrices or blocks than design.yaml has", file=path, accepted=_AGAIN)
     return outcome

@@ -1,4 +1,4 @@
-"""Random encoders for the simulated engine: constants of the integer model, drawn such that every operation is exercised."""
+"""Random encoders for the simulated engine: constants of the integer model, such that results spread well."""
 
 from __future__ import annotations
 
@@ -88,7 +88,9 @@ def random_encoder(layout: Layout, layers: int, density: float, g: np.random.Gen
                 attention_output=output,
                 attention_norm=norm(shift),
                 ffn_in=ffn_in,
-                activation=Activation(_tensor(g.integers(-127, 128, (2, 256))), _tensor(g.integers(0, 2, layout.ffn))),
+                activation=Activation(
+                    _tensor(g.integers(-127, 128, (2, 256))), _tensor(g.integers(0, 2, layout.ffn))
+                ),
                 ffn_out=ffn_out,
                 ffn_norm=norm(shift),
             )

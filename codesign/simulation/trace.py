@@ -14,9 +14,8 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification
 from transformers.utils import logging as transformers_logging
 
+from codesign.design.content import Design
 from codesign.design.document import SENTENCES
-from codesign.design.folder import Design
-from codesign.errors import InputError
 from codesign.packing.part import WholeResults
 from codesign.quantisation.classifier import IntegerClassifier
 from codesign.quantisation.encoder import Activation, Layer, Linear
@@ -63,17 +62,8 @@ class _Watched:
 
 
 def trace(design: Design) -> dict[str, Traced]:
-    """Every matrix's activations and results by its key, for the design's own sentences.
-
-    Raises:
-        InputError: The design has no sentences: an older version wrote it.
-    """
-    path = design.folder / SENTENCES
-    if SENTENCES not in design.document.files:
-        raise InputError(
-            "not in this design", file=path, accepted="a design that codesign quantize of now has written"
-        )
-    batch = {name: torch.from_numpy(part) for name, part in load_file(path).items()}
+    """Every matrix's activations and results by its key, for the design's own sentences."""
+    batch = {name: torch.from_numpy(part) for name, part in load_file(design.folder / SENTENCES).items()}
     encoder = load_encoder(design)
     watched: list[dict[str, Any]] = [
         {name: _Watched(getattr(layer, name)) for name in _watched_parts(layer)} for layer in encoder.layers

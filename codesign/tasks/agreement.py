@@ -1,12 +1,13 @@
-"""The embedded task, made here: which verb form agrees with the subject, across whatever stands between them?
+"""The embedded task, made here: is the verb that comes next in the singular or in the plural?
 
-    plural     in the morning , the old keys that the guard sees near the cabinet …  (are not here)
-    singular   in the morning , the old cabinet that the guard sees near the keys …  (is not here)
+    singular   behind the kings , the guard near the sailors that the pilots with the nurse see …    (is not here)
+    plural     the guard near the sailors that the pilots with the nurse …                           (see)
 
-This is the number prediction of Linzen, Dupoux and Goldberg (2016, arXiv 1611.01368): the sentence stops before the
-verb. Behind every subject stands a noun of the other number, and exchanging the two gives a sentence of the same
-words and the other label (``twin``). Words without their order thus decide nothing, by construction; a model has to
-find out which noun is the subject.
+This is the number prediction of Linzen, Dupoux and Goldberg (2016, arXiv 1611.01368): the sentence stops before a
+verb, and which noun that belongs to follows from how the words are nested. A noun before the comma or behind a
+preposition is no subject; one in a clause is, until the clause has had its verb. One of the nouns that are not has
+the other number, and exchanging it with the subject gives a sentence of the same words and the other label
+(``twin``). Words without their order thus decide nothing, by construction.
 """
 
 from __future__ import annotations
@@ -22,77 +23,109 @@ EMBEDDED_SOURCE = "made by codesign"
 """Where the embedded task's data comes from, as results name it."""
 AGREEMENT = Task("agreement", ("singular", "plural"), (Metric.ACCURACY,), False, ())
 
-_THINGS = (
-    "key door cabinet box book letter picture lamp table chair window cup plate bottle basket ladder "
-    "hammer bicycle car boat train bridge tower garden tree flower river stone wall roof"
+_PEOPLE = (
+    "guard teacher farmer doctor sailor driver painter student baker neighbour singer writer gardener hunter lawyer "
+    "miller soldier tailor waiter pilot judge nurse clerk actor dancer king queen prince cook builder"
 )
-_PEOPLE = "guard teacher farmer doctor sailor driver painter student baker neighbour"
-_SEEING = (("sees", "see"), ("likes", "like"), ("knows", "know"), ("wants", "want"), ("finds", "find"))
+_SEEING = (("sees", "see"), ("likes", "like"), ("knows", "know"), ("helps", "help"), ("finds", "find"))
 _PLACES = ("near", "behind", "under", "beside", "above", "with")
-_KINDS = ("old", "new", "small", "large", "red", "green", "heavy", "light")
-_OPENINGS = ("in the morning ,", "yesterday ,", "as we know ,", "after the rain ,", "of course ,")
+_OPENINGS = ("", "in the morning ,", "yesterday ,", "as we know ,", "after the rain ,", "of course ,")
+_CLAUSES = 0.5
+"""Part of the sentences that have a clause."""
+_SIDE_NOUNS = 0.3
+"""How often a noun opens the sentence, or follows the verb of a clause."""
+
+
+@dataclass(frozen=True)
+class Noun:
+    """A noun; ``number`` is 0 for singular, 1 for plural."""
+
+    stem: str
+    number: int
+
+    def __str__(self) -> str:
+        return self.stem + "s" * self.number
 
 
 @dataclass(frozen=True)
 class Sentence:
-    """One sentence of the task, by its parts; a number is 0 for singular, 1 for plural."""
+    """One sentence of the task.
 
-    opening: str
-    kind: str
-    subject: str
-    subject_number: int
-    clause: str
-    place: str
-    other: str
-    tail: str
+    Attributes:
+        parts: Words and nouns in order.
+        subject: Place in it of the noun that the next verb belongs to.
+        other: Place in it of a noun of the other number, which is no subject.
+    """
+
+    parts: tuple[str | Noun, ...]
+    subject: int
+    other: int
 
     @property
     def label(self) -> int:
         """1 where the verb has to be in the plural."""
-        return self.subject_number
+        return _noun(self.parts[self.subject]).number
 
     @property
     def text(self) -> str:
         """The sentence in words."""
-        parts = (
-            self.opening,
-            "the",
-            self.kind,
-            _noun(self.subject, self.subject_number),
-            self.clause,
-            self.place,
-            "the",
-            _noun(self.other, 1 - self.subject_number),
-            self.tail,
-        )
-        return " ".join(part for part in parts if part)
+        return " ".join(str(part) for part in self.parts if part)
 
     @property
     def twin(self) -> Sentence:
-        """The sentence of the same words and the other label: subject and the noun behind it exchanged."""
-        return replace(self, subject=self.other, other=self.subject, subject_number=1 - self.subject_number)
+        """The sentence of the same words and the other label: subject and other noun exchanged."""
+        parts = list(self.parts)
+        parts[self.subject], parts[self.other] = parts[self.other], parts[self.subject]
+        return replace(self, parts=tuple(parts))
 
 
-def _noun(stem: str, number: int) -> str:
-    return stem + ("es" if stem.endswith("x") else "s") * number
+def _noun(part: str | Noun) -> Noun:
+    assert isinstance(part, Noun)
+    return part
 
 
 def sentence(rng: random.Random) -> Sentence:
     """One sentence, drawn."""
-    subject, other, third = rng.sample(_THINGS.split(), 3)
-    seeing, number = rng.choice(_SEEING), rng.randrange(2)
-    clause = f"that the {_noun(rng.choice(_PEOPLE.split()), number)} {seeing[number]}"
-    tail = f"{rng.choice(_PLACES)} the {_noun(third, rng.randrange(2))}"
-    return Sentence(
-        opening=rng.choice(("", *_OPENINGS)),
-        kind=rng.choice(("", *_KINDS)),
-        subject=subject,
-        subject_number=rng.randrange(2),
-        clause=rng.choice(("", clause)),
-        place=rng.choice(_PLACES),
-        other=other,
-        tail=rng.choice(("", tail)),
-    )
+    stems = iter(rng.sample(_PEOPLE.split(), 10))
+    parts: list[str | Noun] = []
+    subjects: list[int] = []
+    others: list[int] = []
+
+    def noun(kind: list[int]) -> None:
+        parts.append("the")
+        kind.append(len(parts))
+        parts.append(Noun(next(stems), rng.randrange(2)))
+
+    def place() -> None:
+        parts.append(rng.choice(_PLACES))
+        noun(others)
+
+    def subject() -> None:
+        noun(subjects)
+        for _ in range(rng.randrange(3)):
+            place()
+
+    if rng.random() < _SIDE_NOUNS:
+        place()
+        parts.append(",")
+    else:
+        parts.append(rng.choice(_OPENINGS))
+    subject()
+    next_verb = subjects[0]
+    if rng.random() < _CLAUSES:
+        parts.append("that")
+        subject()
+        if rng.randrange(2):
+            parts.append(rng.choice(_SEEING)[_noun(parts[subjects[1]]).number])
+            if rng.random() < _SIDE_NOUNS:
+                place()
+        else:
+            next_verb = subjects[1]
+    if not others:
+        place()
+    other = rng.choice(others)
+    parts[other] = replace(_noun(parts[other]), number=1 - _noun(parts[next_verb]).number)
+    return Sentence(tuple(parts), next_verb, other)
 
 
 def agreement_splits(train: int = 8000, validation: int = 1000, seed: int = 0) -> dict[str, Split]:

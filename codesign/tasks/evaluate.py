@@ -72,9 +72,20 @@ def predict(
     return found
 
 
-def scores_of(task: Task, predictions: Predictions) -> Scores:
-    """Every metric on every evaluation split."""
-    return {split: score(task, logits, labels) for split, (logits, labels) in predictions.items()}
+def scores_of(task: Task, predictions: Predictions, model: str) -> Scores:
+    """Every metric on every evaluation split.
+
+    Args:
+        task: The task.
+        predictions: Of ``predict``.
+        model: What gave them, for an error.
+
+    Raises:
+        InputError: A logit is NaN or infinite.
+    """
+    return {
+        split: score(task, logits, labels, f"{model} ({split})") for split, (logits, labels) in predictions.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -85,21 +96,37 @@ class Agreement:
         sentences: How many there are.
         decided_otherwise: How many get another class; None in regression.
         logits_error: Root mean square of the logits' difference, less its mean over the classes (it decides nothing).
+            In regression: of the values, in the labels' unit.
+        relative_error: That over what it is to be measured by: the same of the wanted logits themselves, in
+            regression the labels' standard deviation. None where that is 0.
     """
 
     sentences: int
     decided_otherwise: int | None
     logits_error: float
+    relative_error: float | None
 
 
-def agreement(task: Task, wanted: np.ndarray, found: np.ndarray) -> Agreement:
-    """Of two models' logits, sentences × classes."""
-    difference = found.astype(np.float64) - wanted
-    if task.regression:
-        return Agreement(len(wanted), None, float(np.sqrt(np.mean(difference**2))))
-    difference -= difference.mean(axis=1, keepdims=True)
-    otherwise = int((found.argmax(axis=1) != wanted.argmax(axis=1)).sum())
-    return Agreement(len(wanted), otherwise, float(np.sqrt(np.mean(difference**2))))
+def agreement(task: Task, wanted: np.ndarray, found: np.ndarray, labels: np.ndarray) -> Agreement:
+    """Of two models' logits, sentences × classes, on sentences with these labels."""
+    wanted, found = wanted.astype(np.float64), found.astype(np.float64)
+    otherwise = None
+    measure = float(labels.std())
+    if not task.regression:
+        otherwise = int((found.argmax(axis=1) != wanted.argmax(axis=1)).sum())
+        wanted, found = (logits - logits.mean(axis=1, keepdims=True) for logits in (wanted, found))
+        measure = float(np.sqrt(np.mean(wanted**2)))
+    error = float(np.sqrt(np.mean((found - wanted) ** 2)))
+    return Agreement(len(wanted), otherwise, error, error / measure if measure else None)
+
+
+def change_text(before: Scores, after: Scores) -> str:
+    """Points that every metric has gained or lost, in a line."""
+    parts = []
+    for split, values in after.items():
+        where = "" if len(after) == 1 else f" ({split})"
+        parts += [f"{metric} {value - before[split][metric]:+.2f}{where}" for metric, value in values.items()]
+    return ", ".join(parts) + " points"
 
 
 def scores_text(scores: Scores) -> str:

@@ -9,6 +9,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,8 +19,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from codesign.boards import DspType, load_board
-from codesign.codegen.hls import Features, HlsDesign, Interface, check_board, hls_files
+from codesign.boards import DspType, board_names, load_board
+from codesign.codegen import hls
+from codesign.codegen.banks import assign_banks
+from codesign.codegen.hls import Features, HlsDesign, Interface, hls_files
+from codesign.codegen.rtl import rtl_files
+from codesign.design.hardware import check_board
 from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory
 from codesign.packing.part import WholeResults
@@ -233,11 +238,19 @@ def test_the_pynq_driver_runs_the_kernel(
     written: list[dict[str, int]] = []
     state: dict[str, int] = {}
     answer = np.concatenate([result_beats(design.accelerator, y).reshape(-1) for y in run.results])
+    results_of = [result_beats(design.accelerator, y).size for y in run.results]
     sent: list[bytes] = []
+    cache: list[tuple[str, int]] = []
+    transfers: list[int] = []
+    control = [2]
 
     class Buffer(np.ndarray):
-        def flush(self) -> None: ...
-        def invalidate(self) -> None: ...
+        def flush(self) -> None:
+            cache.append(("flush", len(self)))
+
+        def invalidate(self) -> None:
+            cache.append(("invalidate", len(self)))
+
         def freebuffer(self) -> None: ...
 
         @property
@@ -252,6 +265,7 @@ def test_the_pynq_driver_runs_the_kernel(
     class Kernel:
         def write(self, at: int, value: int) -> None:
             if at == 0:
+                cache.append(("start", 0))
                 written.append(dict(state))
                 if "results" in state and not state["load"]:
                     sent.append(buffers[state["activations"]].tobytes())
@@ -263,21 +277,31 @@ def test_the_pynq_driver_runs_the_kernel(
 
         def read(self, at: int) -> int:
             assert at == 0
-            return 2
+            return control[0]
 
     class Channel:
-        at = 0
+        idle, error = True, False
+
+        def __init__(self, receives: bool) -> None:
+            self.receives = receives
 
         def transfer(self, buffer: np.ndarray, start: int = 0, nbytes: int = 0) -> None:
-            if nbytes:
+            nbytes = nbytes or len(buffer) - start
+            transfers.append(nbytes)
+            if self.receives:
                 buffer[start : start + nbytes] = answer[start : start + nbytes]
             else:
-                sent.append(buffer.tobytes())
+                sent.append(buffer[start : start + nbytes].tobytes())
 
         def wait(self) -> None: ...
 
+    class Mmio:
+        def read(self, at: int) -> int:
+            return {0x04: 0x4000, 0x34: 0x1002}[at]
+
     class Dma:
-        sendchannel, recvchannel = Channel(), Channel()
+        sendchannel, recvchannel, mmio = Channel(False), Channel(True), Mmio()
+        buffer_max_size = 16383
 
     class Overlay:
         codesign_engine_0, axi_dma_0 = Kernel(), Dma()
@@ -296,7 +320,15 @@ def test_the_pynq_driver_runs_the_kernel(
     given[0] = x
     found = overlay.run(0, given)
     assert [m.tolist() for m in found] == [y.tolist() for y in run.results]
-    assert sent[-1] == b"".join(activation_beats(design.accelerator, part).tobytes() for part in given)
+    packets = [activation_beats(design.accelerator, part).tobytes() for part in given]
+    assert b"".join(sent[-3:] if interface is Interface.AXIS else sent[-1:]) == b"".join(packets)
+    # Before the start no line of the results' buffer may be dirty, behind it none may be old.
+    start = len(cache) - 1 - cache[::-1].index(("start", 0))
+    assert ("flush", len(answer)) in cache[start - 3 : start]
+    assert cache[start - 1] == cache[-1] == ("invalidate", len(answer))
+    if interface is Interface.AXIS:
+        # One packet for each matrix, in either direction: what the DMA's length register must hold, and no more.
+        assert sorted(transfers[1:]) == sorted(map(len, packets + np.split(answer, np.cumsum(results_of)[:-1])))
     assert [w["load"] for w in written] == [1, 0]
     assert (written[-1]["first"], written[-1]["layers"], written[-1]["tokens"]) == (0, 3, 10)
     # Each port has its half of every beat.
@@ -312,16 +344,91 @@ def test_the_pynq_driver_runs_the_kernel(
         overlay.run(0, [np.zeros((20, 13), np.int8)])
     with pytest.raises(ValueError, match="have \\[20\\] input features"):
         overlay.run(0, [np.zeros((21, 3), np.int8)])
+    # A call has 1000 times the cycles that are predicted of it, at 200 MHz, and a second at least.
+    now = time.monotonic()
+    assert overlay._deadline(2_000_000) - now == pytest.approx(10, abs=1)
+    assert overlay._deadline(sum(driver["CYCLES"])) - now == pytest.approx(1, abs=0.5)
+    assert driver["CYCLES"] == [50, 38, 34]  # the trips of the testbench's table
+    # A kernel that hangs, and a channel that does.
+    control[0] = 1
+    hung = driver["Engine"]
+    with pytest.raises(
+        TimeoutError, match=r"0x00 of codesign_engine_0 is 0x00000001 \(start 1, done 0, idle 0"
+    ) as told:
+        hung("x.bit", weights=tmp_path / "p" / "weights", timeout=0.01)
+    control[0] = 2
+    if interface is Interface.AXIS:
+        assert "MM2S 0x00004000, S2MM 0x00001002" in str(told.value)
+        overlay.timeout = 0.01
+        Dma.recvchannel.idle = False
+        with pytest.raises(TimeoutError, match="the channel of axi_dma_0 to receive is not done in time"):
+            overlay.run(0, given)
+        Dma.recvchannel.idle = True
+        # What it may still write to is kept, and nothing else is begun.
+        with pytest.raises(RuntimeError, match="load the overlay again"):
+            overlay.run(0, given)
+
+
+def test_a_dma_that_is_too_small_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its length register as it comes holds 16,383 bytes: a design with a larger packet says what it needs."""
+    array = replace(ARRAY, axi_ports=2, weight_port_bits=128, max_tokens=640)
+    design = design_of_runs(load_board("zcu104"), [random_run(array, SHAPES, 10, 2)])
+    files = hls_files(design, Interface.AXIS)
+    # Activations: 30 features in 5 words' columns for 640 tokens in threes; a word of 6 × 3 bytes takes 3 beats of 8.
+    largest = max(
+        activation_beats(design.accelerator, np.zeros((m.in_features, 640), np.int8)).size for m in design.packed
+    )
+    largest = max(
+        largest,
+        *(result_beats(design.accelerator, np.zeros((m.out_features, 640), np.int8)).size for m in design.packed),
+    )
+    assert largest == 5 * 214 * 3 * 8 == 25680
+    assert "**15 bits**" in files["README.md"].decode()
+    assert "25,680 bytes" in files["README.md"].decode()
+    assert "AXI DMA" not in hls_files(design)["README.md"].decode()
+    made: list[int] = []
+
+    class Overlay:
+        def __init__(self, bitfile: str) -> None:
+            self.codesign_engine_0 = types.SimpleNamespace(write=lambda *_: None, read=lambda _: made.append(1) or 2)
+            self.axi_dma_0 = types.SimpleNamespace(buffer_max_size=int(bitfile))
+
+    fake = types.ModuleType("pynq")
+    fake.Overlay, fake.allocate = Overlay, None  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pynq", fake)
+    path = tmp_path / "engine_pynq.py"
+    path.write_bytes(files["drivers/engine_pynq.py"])
+    engine = runpy.run_path(str(path))["Engine"]
+    # PYNQ counts 2^14 − 1, older versions 2^14.
+    for size in (16383, 16384):
+        with pytest.raises(ValueError, match=r"at most 16383 bytes at once, and this design 25680: .* of 15 bits"):
+            engine(str(size))
+    for size in (32767, 32768):
+        with pytest.raises(FileNotFoundError):  # further than the check: there are no weights here
+            engine(str(size), weights=tmp_path)
+
+
+def test_more_than_a_dma_can_transfer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hls, "DMA_MOST_BITS", 8)
+    with pytest.raises(
+        InputError, match=r"--interface: a matrix has more bytes .*accepted: m_axi, or 255 bytes, not 480"
+    ):
+        hls_files(everywhere(), Interface.AXIS)
+    hls_files(everywhere())
+    hls_files(everywhere("u50"), Interface.AXIS)  # no DMA there
 
 
 XRT = """#pragma once
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <string>
+enum ert_cmd_state { ERT_CMD_STATE_NEW = 1, ERT_CMD_STATE_COMPLETED = 4, ERT_CMD_STATE_TIMEOUT = 8 };
 enum xclBOSyncDirection { XCL_BO_SYNC_BO_TO_DEVICE, XCL_BO_SYNC_BO_FROM_DEVICE };
 namespace xrt {
 struct uuid {};
 struct device { explicit device(unsigned); uuid load_xclbin(const std::string&); };
-struct run { int wait() const; };
+struct run { ert_cmd_state wait(const std::chrono::milliseconds&) const; };
 struct kernel;
 struct bo {
   bo(const device&, std::size_t, int);
@@ -330,8 +437,10 @@ struct bo {
   void sync(xclBOSyncDirection);
 };
 struct kernel {
-  kernel(const device&, const uuid&, const std::string&);
+  enum class cu_access_mode : std::uint8_t { exclusive = 0, shared = 1, none = 2 };
+  kernel(const device&, const uuid&, const std::string&, cu_access_mode = cu_access_mode::shared);
   int group_id(int) const;
+  std::uint32_t read_register(std::uint32_t) const;
   template <typename... Arguments> run operator()(Arguments&&...) { return run(); }
 };
 }
@@ -349,13 +458,114 @@ def test_the_xrt_driver_compiles_and_names_the_arguments_in_order(tmp_path: Path
     subprocess.run(command, cwd=tmp_path, check=True)
     code = files["drivers/engine_xrt.cpp"].decode()
     order = ["activations", "results", "weights", "external_0", "external_1"]
-    assert f"kernel({', '.join(order)}, 1, 0, 0, 0).wait()" in code
-    assert f"kernel({', '.join(order)}, 0, first, layers, tokens).wait()" in code
+    assert f"wait(kernel({', '.join(order)}, 1, 0, 0, 0),\n" in code
+    assert f"wait(kernel({', '.join(order)}, 0, first, layers, tokens),\n" in code
     for number, name in enumerate(order):
         assert re.search(rf"{name} ?(=|\().*\b(kernel, {number}\)|group_id\({number}\))", code)
-    link = files["link.cfg"].decode()
-    assert "nk=codesign_engine:1:codesign_engine_1" in link
-    assert all(f"sp=codesign_engine_1.{name}:HBM[{n}]" in link for n, name in enumerate(order))
+
+
+XRT_THAT_HANGS = """#pragma once
+#include "xrt_kernel_declared.h"
+#include <stdexcept>
+namespace xrt {
+inline device::device(unsigned) {}
+inline uuid device::load_xclbin(const std::string&) { return uuid(); }
+inline bo::bo(const device&, std::size_t, int) {}
+inline void bo::write(const void*) {}
+inline void bo::read(void*) {}
+inline void bo::sync(xclBOSyncDirection) {}
+inline kernel::kernel(const device&, const uuid&, const std::string&, cu_access_mode mode) {
+  if (mode != cu_access_mode::exclusive) throw std::runtime_error("registers are read by one process alone");
+}
+inline int kernel::group_id(int) const { return 0; }
+inline std::uint32_t kernel::read_register(std::uint32_t) const { return 1; }
+inline ert_cmd_state run::wait(const std::chrono::milliseconds& time) const {
+  return time.count() > 2000 ? ERT_CMD_STATE_COMPLETED : ERT_CMD_STATE_TIMEOUT;
+}
+}
+"""
+
+
+def test_the_xrt_driver_does_not_wait_for_ever(tmp_path: Path) -> None:
+    files = hls_files(everywhere("u50"))
+    write_project(tmp_path / "p", files)
+    folder = tmp_path / "p" / "drivers"
+    (folder / "xrt").mkdir()
+    (folder / "xrt" / "xrt_kernel_declared.h").write_text(XRT)
+    for name in ("bo", "device", "kernel"):
+        (folder / "xrt" / f"xrt_{name}.h").write_text(XRT_THAT_HANGS)
+    command = ["g++", "-std=c++17", "-Wall", "-Wextra", "-Werror", "-I.", "engine_xrt.cpp", "-o", "host"]
+    subprocess.run(command, cwd=folder, check=True)
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        command = ["./host", "x.xclbin", *map(str, arguments)]
+        return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+    # 1000 times 122 cycles at 200 MHz are less than the second that every call is given.
+    hung = run("..")
+    assert hung.returncode == 2
+    assert "codesign_engine is not done after 1.000000 s" in hung.stderr
+    assert "state of the call is 8" in hung.stderr
+    assert "control register 0x00 is 0x00000001" in hung.stderr
+    assert len(hung.stderr.splitlines()) == 1
+    # The longer time is the one that was asked for; the kernel of this test then gives zeros.
+    patient = run("..", 2.5)
+    assert patient.returncode == 1
+    assert "mismatches" in patient.stdout
+    assert "runs.txt: cannot be read" in run("none").stderr
+    assert run("..", "soon").returncode == 2
+
+
+ALVEO = [name for name in board_names() if load_board(name).vitis.flow_target == "vitis"]
+# Banks of the memory that the ports lead to, from the vendor's guides.
+BANKS = {"u50": ("HBM", 32), "u280": ("HBM", 32), "u250": ("DDR", 4)}
+
+
+@pytest.mark.parametrize("board", ALVEO)
+@pytest.mark.parametrize("own", [(), ("activations", "results"), ("activations", "results", "weights")])
+def test_every_port_is_linked_to_a_bank_that_the_card_has(board: str, own: tuple[str, ...]) -> None:
+    """For every number of ports that the board has: no bank that is not there, and none with two ports more."""
+    found = load_board(board)
+    assert found.fastest_memory.banks
+    _, count = BANKS[board]
+    assert (found.fastest_memory.banks.tag, found.fastest_memory.banks.count) == BANKS[board]
+    for ports in range(1, found.axi.ports + 1):
+        external = [f"external_{number}" for number in range(ports)]
+        banks = assign_banks([*own, *external], count)
+        assert list(banks) == [*own, *external]
+        for names in (external, [*own, *external]):
+            per_bank = [[banks[name] for name in names].count(bank) for bank in range(count)]
+            assert sum(per_bank) == len(names)
+            assert max(per_bank) - min(per_bank) <= 1
+        # As far apart as they can be: on average, the distance of neighbours is that of an even spread.
+        assert [banks[name] for name in external] == [number * count // ports for number in range(ports)]
+    # More ports than banks, as a board of one's own may have.
+    many = assign_banks([*own, *(f"external_{number}" for number in range(3 * count))], count)
+    per_bank = [list(many.values()).count(bank) for bank in range(count)]
+    assert max(per_bank) - min(per_bank) <= 1
+
+
+@pytest.mark.parametrize("board", ALVEO)
+def test_link_cfg_connects_every_port_once(board: str) -> None:
+    ports = 1 << (load_board(board).axi.ports.bit_length() - 1)
+    array = replace(ARRAY, axi_ports=ports, axi_port_bits=32, weight_port_bits=ports * 32)
+    design = design_of_runs(load_board(board), [random_run(array, SHAPES, 10, 2)])
+    files = hls_files(design)
+    linked = re.findall(r"^sp=codesign_engine_1\.(\w+):(\w+)\[(\d+)\]$", files["link.cfg"].decode(), flags=re.M)
+    memories = {p["port"] for p in pragmas(files["src/engine.cpp"].decode()) if p["mode"] == "m_axi"}
+    assert len(memories) == ports + 3
+    assert sorted(name for name, _, _ in linked) == sorted(memories)
+    tag, count = BANKS[board]
+    assert {name for _, name, _ in linked} == {tag}
+    assert {int(number) for _, _, number in linked} == set(range(count))
+
+
+def test_what_does_not_fit_into_a_bank_is_refused() -> None:
+    small = load_board("u50").model_copy(
+        update={"memories": [load_board("u50").memories[0].model_copy(update={"bytes": 32 * 16})]}
+    )
+    with pytest.raises(InputError, match=r"what lies in HBM\[\d+\] of u50 does not fit there"):
+        hls_files(replace(everywhere("u50"), board=small))
 
 
 # ---- Vitis.
@@ -419,6 +629,73 @@ def test_make_uses_the_vitis_that_is_there(tmp_path: Path) -> None:
     assert re.search(r"^part=.*\n\n\[hls\]\n", config, flags=re.M)
     for path in re.findall(r"^(?:syn|tb)\.file=(.*)$", config, flags=re.M):
         assert (tmp_path / "p" / path).exists()
+
+
+def test_a_project_in_a_folder_with_spaces(tmp_path: Path) -> None:
+    """g++ takes it; Vitis does not, which is said."""
+    from codesign.simulation.toolchain import hls_headers
+
+    place = tmp_path / "sp ace's"
+    write_project(place / "p", hls_files(everywhere()))
+    wheel = place / "wheel"
+    (wheel / "templates" / "vivado").mkdir(parents=True)
+    (wheel / "templates" / "vivado" / "ap_types").symlink_to(hls_headers())
+    (place / "python").write_text(f'#!/bin/sh\necho "{wheel}"\n')
+    (place / "python").chmod(0o755)
+
+    def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {"PATH": "/usr/bin:/bin"}
+        command = ["make", "-C", str(place / "p"), *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    told = make("-n", "csim", f"PYTHON={place / 'python'}")
+    assert told.returncode == 0, told.stderr
+    assert f'-isystem "{wheel}/templates/vivado/ap_types" -Isrc' in told.stdout
+    compiled = make("build/engine.o", f"PYTHON={place / 'python'}", "CXXFLAGS=-O0 -fsyntax-only")
+    assert compiled.returncode == 0, compiled.stderr
+    refused = make("csynth")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"{place / 'p'}: Vitis takes no spaces in the path of a project")
+    if shutil.which("tclsh"):
+        told = subprocess.run(["tclsh", place / "p" / "run_hls.tcl"], capture_output=True, text=True, check=False)
+        assert (told.returncode, told.stderr) == (2, refused.stderr.splitlines()[0] + "\n")
+
+
+def test_an_interpreter_that_make_cannot_be_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = hls_files(everywhere())["local.mk"].decode().splitlines()[1]
+    assert line == f"GENERATOR_PYTHON := {sys.executable}"
+    monkeypatch.setattr(sys, "executable", "/tmp/$(shell touch x)/python#")
+    assert hls_files(everywhere())["local.mk"].decode().splitlines()[1] == "GENERATOR_PYTHON :="
+
+
+# What could end a comment or a string, or go on behind the end of a line, in C++, SystemVerilog, Tcl, make, Markdown.
+HOSTILE = 'x*/ #error "\\\n??/\nexec rm -rf / [exec x] $(shell x) `x` \u202e <script> {{ 7 }} é \\'
+
+
+@pytest.mark.parametrize("board", ["zcu104", "u50"])
+def test_names_do_nothing_in_generated_files(board: str) -> None:
+    design = everywhere(board)
+    matrices = tuple(m.model_copy(update={"name": HOSTILE}) for m in design.images.matrices)
+    hostile = replace(design, title=HOSTILE, images=replace(design.images, matrices=matrices))
+    safe = "x_/ _error _____/_exec rm -rf / _exec x_ _(shell x) _x_ _ _script_ __ 7 __ é _"
+    plain = replace(
+        design,
+        title="x",
+        images=replace(
+            design.images, matrices=tuple(m.model_copy(update={"name": "x"}) for m in design.images.matrices)
+        ),
+    )
+    files, wanted = hls_files(hostile), hls_files(plain)
+    assert set(files) == set(wanted)
+    for name, data in files.items():
+        if name not in ("manifest.json", "weights/features.json", "weights/manifest.json"):
+            # Line for line the same, but for the name, which stands in one piece.
+            lines = [line.replace(safe, "x") for line in data.decode(errors="replace").splitlines()]
+            assert lines == wanted[name].decode(errors="replace").splitlines(), name
+    sources = rtl_files(design.accelerator, DspType.DSP48E2, hostile.images, HOSTILE)
+    for name in ("engine_pkg.sv", "engine_top.v"):
+        assert safe in sources[name].decode()
+        assert "exec" not in sources[name].decode().replace(safe, "")
 
 
 # ---- The command.
@@ -490,9 +767,9 @@ def test_bad_input_is_one_line(codesign: Run, quantised: Callable[[str], Path], 
         ),
         (
             lambda folder: (folder / "design.yaml").write_text(
-                (folder / "design.yaml").read_text().replace("codesign-design-2", "codesign-design-0")
+                (folder / "design.yaml").read_text().replace("codesign-design-3", "codesign-design-0")
             ),
-            "a design of another format version (got 'codesign-design-0'); accepted: codesign-design-2",
+            "format version (got 'codesign-design-0'); accepted: codesign-design-3: run codesign quantize again",
         ),
     ):
         copy = tmp_path / "copy"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -137,3 +138,82 @@ def test_a_hub_name_is_asked_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(AutoConfig, "from_pretrained", refuse)
     with pytest.raises(InputError, match=r"hub gave no configuration: no connection \(got 'nobody/x'\).*--shape"):
         load_shape("nobody/x")
+
+
+@pytest.mark.parametrize("family", sorted(TINY))
+@pytest.mark.parametrize(
+    ("field", "value", "accepted"),
+    [
+        ("is_decoder", True, "false"),
+        ("is_encoder_decoder", True, "false"),
+        ("add_cross_attention", True, "false"),
+        ("cross_attention_hidden_size", 32, "null"),
+        ("position_embedding_type", "relative_key", "absolute"),
+        ("position_embedding_type", "alibi", "absolute"),
+        ("pruned_heads", {"0": [1]}, "{}, null"),
+        ("chunk_size_feed_forward", 4, "0"),
+        ("auto_map", {"AutoModel": "modeling.Mine"}, "{}, null"),
+        ("quantization_config", {"bits": 4}, "null"),
+        ("ACTIVATION", "swiglu", "gelu, gelu_10, "),
+        ("ACTIVATION", ["gelu"], "gelu, gelu_10, "),
+        ("ACTIVATION", None, "gelu, gelu_10, "),
+    ],
+)
+def test_configs_of_other_encoders(tmp_path: Path, family: str, field: str, value: object, accepted: str) -> None:
+    name = families()[family].activation if field == "ACTIVATION" else field
+    folder = write_config(tmp_path, model_type=family, **TINY[family], **{name: value})
+    with pytest.raises(InputError) as caught:
+        load_shape(str(folder))
+    assert f"config.json: {name}: changes what the encoder computes" in str(caught.value)
+    assert f"; accepted: {accepted}" in str(caught.value)
+
+
+def test_what_transformers_writes_is_accepted(tmp_path: Path) -> None:
+    """Every field of every family's config, at its default, and those that older versions wrote."""
+    from transformers import AutoConfig
+
+    old = {"position_embedding_type": "absolute", "pruned_heads": {}, "gradient_checkpointing": False}
+    for family, sizes in TINY.items():
+        content = AutoConfig.for_model(family, **sizes).to_dict() | old
+        assert load_shape(str(write_config(tmp_path, **json.loads(json.dumps(content, default=str))))).hidden == 32
+    sinusoidal = write_config(tmp_path, model_type="distilbert", **TINY["distilbert"], sinusoidal_pos_embds=True)
+    assert load_shape(str(sinusoidal)).hidden == 32
+
+
+@pytest.mark.parametrize(
+    ("family", "config", "most"),
+    [
+        ("bert", {"max_position_embeddings": 64}, 64),
+        ("distilbert", {"max_position_embeddings": 64}, 64),
+        ("roberta", {"max_position_embeddings": 64, "pad_token_id": 1}, 62),
+        ("roberta", {"max_position_embeddings": 64, "pad_token_id": 0}, 63),
+    ],
+)
+def test_the_longest_sentence_of_a_config(tmp_path: Path, family: str, config: dict, most: int) -> None:
+    folder = write_config(tmp_path, model_type=family, **TINY[family], **config)
+    assert load_shape(str(folder), most).hidden == 32
+    with pytest.raises(InputError, match=rf"--tokens: the model takes at most {most} tokens \(got {most + 1}\)"):
+        load_shape(str(folder), most + 1)
+
+
+@pytest.mark.parametrize("name", ['a"b', "a*/b", "a\\", "a\nb", "$(x)", "[x]", "a<b>", "a?b", "\u202ea", " a"])
+def test_names_stand_in_generated_files(tmp_path: Path, name: str) -> None:
+    """One that is typed is refused; a folder may be called anything, and its name is made harmless."""
+    text = f"hidden=64,layers=1,ffn=128,heads=2,name={name}"
+    if name != name.strip():
+        assert parse_shape(text).name == name.strip()
+    else:
+        with pytest.raises(InputError, match="--shape: not a name that can stand in generated files"):
+            parse_shape(text)
+    folder = tmp_path / name.replace("/", "")
+    folder.mkdir()
+    sizes = {"hidden_size": 64, "num_hidden_layers": 1, "intermediate_size": 128, "num_attention_heads": 2}
+    (folder / "config.json").write_text(json.dumps({"model_type": "bert", **sizes}))
+    found = load_shape(str(folder)).name
+    assert re.fullmatch(r"[\w ()._-]+", found)
+    assert "b" in found or "a" in found or "x" in found
+
+
+def test_ordinary_names_are_kept() -> None:
+    for name in ("BERT-base", "my model (v2)", "org/model_1.0", "Größe"):
+        assert parse_shape(f"hidden=64,layers=1,ffn=128,heads=2,name={name}").name == name

@@ -8,6 +8,7 @@ import yaml
 
 from codesign.boards import load_board
 from codesign.errors import InputError
+from codesign.files import to_yaml
 from codesign.hardware.plan import Plan, make_plan
 from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.models import EMBEDDED_DEFAULT
@@ -38,7 +39,13 @@ def test_plan_json_has_the_fields_that_others_rely_on(plan: Plan, tmp_path: Path
         assert {"name", "out_features", "in_features", "blocks", "nonzero_blocks"} <= layer.keys()
         assert {"predicted_cycles", "weight_memory"} <= layer.keys()
     predicted = content["predicted"]
-    assert predicted["cycles"] == sum(layer["predicted_cycles"] for layer in content["layers"])
+    assert (predicted["cycles"], predicted["dense_cycles"]) == (plan.predicted.cycles, plan.predicted.dense_cycles)
+    assert predicted["speedup"] == predicted["dense_cycles"] / predicted["cycles"]
+    # What designs are compared by goes by another name, so that nobody takes one for the other.
+    assert sum(layer["predicted_cycles"] for layer in content["layers"]) == plan.chosen.array_cycles
+    for other in (content["fastest"], *content["runners_up"]):
+        assert {"array_cycles", "array_ms"} <= other.keys()
+        assert not {"cycles", "latency_ms"} & other.keys()
     assert predicted["latency_ms"] == pytest.approx(predicted["cycles"] / content["accelerator"]["clock_mhz"] / 1e3)
     for name in ("dsp", "lut", "ff", "bram18", "uram"):
         assert predicted[name] == sum(unit[name] for unit in content["resources_by_unit"].values())
@@ -52,6 +59,14 @@ def test_a_plan_comes_back_as_it_went(plan: Plan, tmp_path: Path) -> None:
     assert load_plan(tmp_path) == load_plan(tmp_path / "plan.yaml") == document
     assert load_plan(tmp_path).accelerator == plan.chosen.accelerator
     assert load_plan(tmp_path).layers == plan.chosen.layers
+
+
+def test_a_plan_of_before_is_read(plan: Plan, tmp_path: Path) -> None:
+    write_plan(plan, tmp_path)
+    text = (tmp_path / "plan.yaml").read_text()
+    assert "array_cycles:" in text
+    (tmp_path / "plan.yaml").write_text(text.replace("array_cycles:", "cycles:").replace("array_ms:", "latency_ms:"))
+    assert load_plan(tmp_path) == plan_document(plan)
 
 
 def test_the_same_plan_gives_the_same_bytes(plan: Plan, tmp_path: Path) -> None:
@@ -84,3 +99,26 @@ def test_a_damaged_plan_is_refused(plan: Plan, tmp_path: Path, old: str, new: st
 def test_a_missing_plan_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"plan\.yaml: no such file"):
         load_plan(tmp_path)
+
+
+def test_names_in_a_plan_are_names(plan: Plan, tmp_path: Path) -> None:
+    """They end up in Tcl, make and comments of C++."""
+    content = plan_document(plan).model_dump(mode="json")
+    for field, value in (("part", 'x"; exec rm; "'), ("board", "a/b"), ("model", "a*/"), ("model", "a\nb")):
+        (tmp_path / "plan.yaml").write_text(to_yaml(content | {field: value}))
+        with pytest.raises(InputError, match=rf"plan\.yaml: {field}: not a "):
+            load_plan(tmp_path)
+    # Its matrices are those of its shape, by name and side.
+    for number, field, value in ((0, "name", 'q";'), (4, "out_features", 7), (4, "activation", False)):
+        layers = [dict(layer) for layer in content["layers"]]
+        layers[number][field] = value
+        (tmp_path / "plan.yaml").write_text(to_yaml(content | {"layers": layers}))
+        with pytest.raises(InputError, match=rf"layers\.{number}\.{field}: not the matrix of the shape"):
+            load_plan(tmp_path)
+    (tmp_path / "plan.yaml").write_text(to_yaml(content | {"layers": content["layers"][1:]}))
+    with pytest.raises(
+        InputError, match=r"layers: not the matrices of the shape \(got '11 matrices'\); accepted: 12"
+    ):
+        load_plan(tmp_path)
+    (tmp_path / "plan.yaml").write_text(to_yaml(content))
+    assert load_plan(tmp_path) == plan_document(plan)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from codesign.boards import load_board
+from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory, sparse_matrix
 from codesign.hardware.cycles import block_cycles, matrix_cycles
 from codesign.hardware.plan import make_plan
@@ -13,7 +14,9 @@ from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.models import Matrix, parse_shape
 from codesign.planning import plan_document
 from codesign.pruning.budget import Hardware
-from codesign.pruning.selection import Masks, Rules, select
+from codesign.pruning.rounds import check_budget
+from codesign.pruning.selection import Masks, Rules, least, select
+from codesign.pruning.settings import Settings
 
 MINI = parse_shape("name=mini,hidden=384,layers=6,ffn=1536,heads=12")
 
@@ -37,7 +40,7 @@ def importances(planned: Hardware, seed: int) -> dict[str, torch.Tensor]:
 
 def spent(planned: Hardware, masks: Masks) -> float:
     if planned.plan.budget.kind is BudgetKind.LATENCY:
-        return planned.design(masks).latency_ms
+        return planned.predicted(masks).latency_ms
     return 1 / planned.compression(masks)
 
 
@@ -70,7 +73,7 @@ def test_no_block_is_pruned_that_costs_no_cycles() -> None:
     together = planned.blocks_together
     assert max(together.values()) > 1
     masks = select(importances(planned, 1), planned.block_cost, planned.allows, Rules(floor=0.02), together=together)
-    cycles = planned.design(masks).cycles
+    cycles = planned.design(masks).array_cycles
     empty = full = 0
     for name, mask in masks.items():
         # Rows that are run have what costs nothing; one more block, in such a row or in an empty one, costs cycles.
@@ -81,7 +84,7 @@ def test_no_block_is_pruned_that_costs_no_cycles() -> None:
             if not mask[row].all():
                 more = mask.clone()
                 more[row, int((~mask[row]).nonzero()[0])] = True
-                assert planned.design({**masks, name: more}).cycles > cycles
+                assert planned.design({**masks, name: more}).array_cycles > cycles
                 full += 1
     assert empty
     assert full
@@ -130,3 +133,64 @@ def test_one_block_too_many_breaks_a_compression_budget() -> None:
     row, col = (~mask).nonzero()[0].tolist()
     mask[row, col] = True
     assert not planned.allows(masks)
+
+
+@pytest.mark.parametrize("balance", [None, 1])
+@pytest.mark.parametrize(
+    ("budget", "block"),
+    [
+        (Budget(BudgetKind.COMPRESSION, 2.5), (7, 24)),
+        (Budget(BudgetKind.LATENCY, 1.0), (16, 16)),
+        (Budget(BudgetKind.ON_CHIP), (16, 16)),
+    ],
+    ids=["compression", "latency", "on-chip"],
+)
+def test_a_floor_too_high_is_found_before_training(
+    budget: Budget, block: tuple[int, int], balance: int | None
+) -> None:
+    planned = hardware(budget, block)
+    with pytest.raises(InputError) as caught:
+        check_budget(planned, Settings(floor=1.0, balance=balance))
+    told = str(caught.value)
+    assert "the budget cannot be met: best " in told
+    assert "blocks that have to stay (floor of 100% in each matrix" in told
+    assert ("block rows within 1 of each other" in told) is (balance is not None)
+    # What is said to be possible is, with importances of any kind; a little more is not.
+    floor = float(told.partition("or --floor ")[2].partition(" ")[0])
+    check_budget(planned, Settings(floor=floor, balance=balance))
+    with pytest.raises(InputError):
+        check_budget(planned, Settings(floor=floor + 0.001, balance=balance))
+    if balance is None:
+        masks = select(
+            importances(planned, 4),
+            planned.block_cost,
+            planned.allows,
+            Rules(floor),
+            together=planned.blocks_together,
+            cheapest=planned.counted,
+        )
+        assert planned.allows(masks)
+        assert all(mask.sum() >= floor * mask.numel() - 1e-9 for mask in masks.values())
+
+
+def test_full_block_rows_take_the_least_time() -> None:
+    planned = hardware(Budget(BudgetKind.LATENCY, 1.0))
+    masks = least(planned.counted, Rules(floor=0.1))
+    fewest = planned.design(masks).cycles
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(5):
+        other = {}
+        for name, mask in masks.items():
+            drawn = torch.zeros(mask.numel(), dtype=torch.bool)
+            drawn[torch.randperm(mask.numel(), generator=generator)[: int(mask.sum())]] = True
+            other[name] = drawn.view_as(mask)
+        assert planned.design(other).cycles >= fewest
+
+
+def test_a_budget_that_no_floor_meets() -> None:
+    planned = hardware(Budget(BudgetKind.COMPRESSION, 2.0))
+    tight = Hardware(planned.plan.model_copy(update={"budget": Budget(BudgetKind.COMPRESSION, 1e6)}), planned.board)
+    with pytest.raises(
+        InputError, match=r"best 1152× compression, with the 36 of 41472 .*; accepted: a looser budget$"
+    ):
+        check_budget(tight, Settings())

@@ -16,6 +16,7 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from codesign.boards import load_board
+from codesign.hardware import run
 from codesign.hardware.accelerator import pruned_matrix
 from codesign.hardware.predict import predict
 from codesign.models import Matrix
@@ -82,7 +83,7 @@ def check_folder(folder: Path, compression: float = 2.0) -> dict[str, object]:
         # Blocks that the penalty has emptied are worth nothing: only the floor (or the balance) keeps any.
         if metrics["settings"]["balance"] is None:
             assert empty <= math.ceil(metrics["settings"]["floor"] * mask.numel())
-        matrix = Matrix(layer.name, *weight.shape)
+        matrix = Matrix(layer.name, *weight.shape, layer.activation)
         sparse.append(pruned_matrix(matrix, rows, cols, mask.bool().numpy()))
     # The budget is met, and undershot by less than 0.5 % or one block.
     assert total / kept >= compression
@@ -90,9 +91,17 @@ def check_folder(folder: Path, compression: float = 2.0) -> dict[str, object]:
     assert metrics["compression"]["encoder"] == pytest.approx(total / kept)
     everything = sum(p.numel() for p in model.parameters())
     assert metrics["compression"]["with_embeddings"] == pytest.approx(everything / (everything - total + kept))
-    design = predict(plan.accelerator, load_board(plan.board), sparse, plan.tokens * plan.batch, plan.tokens)
-    assert metrics["predicted"]["cycles"] == design.cycles == sum(la["predicted_cycles"] for la in metrics["layers"])
-    assert metrics["predicted_speedup"] == metrics["predicted"]["dense_cycles"] / design.cycles
+    # What is predicted is a whole run of these masks, and of the dense model (tests/simulation counts the cycles).
+    board = load_board(plan.board)
+    placed = predict(plan.accelerator, board, sparse, plan.tokens * plan.batch, plan.tokens).layers
+    matrices = [
+        run.pruned(masks[layer.name].bool().numpy(), layer.weight_memory, activation=layer.activation)
+        for layer in placed
+    ]
+    times = run.run_times(plan.accelerator, board, matrices, plan.tokens * plan.batch)
+    assert metrics["predicted"]["cycles"] == times[-1].sent
+    assert [la["predicted_cycles"] for la in metrics["layers"]] == [time.written - time.begun for time in times]
+    assert metrics["predicted_speedup"] == metrics["predicted"]["dense_cycles"] / times[-1].sent
     for field in ("task", "metric", "dense", "pruned", "integer", "seed", "versions", "seconds"):
         assert field in metrics
     assert (folder / "blocks.png").read_bytes().startswith(b"\x89PNG")
@@ -296,6 +305,17 @@ def test_bad_input_is_one_line(
     line = refused(codesign, *tiny.arguments(models / "bert", tmp_path / "o", *options))
     assert message in line
     assert not (tmp_path / "o" / "metrics.json").exists()
+
+
+def test_a_floor_that_the_budget_has_no_room_for_is_found_before_anything(
+    codesign: Run, models: Path, tmp_path: Path
+) -> None:
+    told = codesign(*tiny.arguments(models / "bert", tmp_path / "o", "--floor", 0.9))
+    assert told.code == 2
+    # Of 4×8 blocks a floor of 1/2 keeps 16 of 32 and 28 of 56 in each matrix: exactly what 2× leaves.
+    assert told.err.rstrip().endswith("accepted: a looser budget, or --floor 0.5 or less")
+    assert "dense" not in told.out
+    assert not (tmp_path / "o").exists()
 
 
 def test_model_and_task_belong_together(codesign: Run, tmp_path: Path) -> None:

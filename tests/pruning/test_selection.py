@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from codesign.errors import InputError
-from codesign.pruning.selection import Masks, Rules, balanced, select
+from codesign.pruning.selection import Masks, Rules, balanced, least, select
 
 NONE = Rules(floor=0.0)
 
@@ -197,3 +197,48 @@ def test_balance_never_brings_a_block_back(seed: int, spread: int) -> None:
         per_row = masks["a"].sum(dim=1)
         assert int(per_row.max() - per_row.min()) <= spread
         present = masks
+
+
+@given(st.integers(0, 10**6), st.integers(1, 3), st.integers(1, 4), st.floats(0, 1), st.sampled_from([None, 1, 2]))
+def test_no_choice_that_floor_and_balance_allow_weighs_less(
+    seed: int, rows: int, cols: int, floor: float, balance: int | None
+) -> None:
+    """Against every choice of as many blocks."""
+    weight = torch.randint(1, 4, (rows, cols), generator=torch.Generator().manual_seed(seed))
+    mask = least({"m": weight}, Rules(floor, balance))["m"]
+    number = max(1, -(-round(floor * rows * cols * 1e9) // 10**9))
+
+    def even(chosen: torch.Tensor) -> bool:
+        counts = chosen.sum(dim=1)
+        return balance is None or int(counts.max() - counts.min()) <= balance
+
+    assert int(mask.sum()) == number
+    assert even(mask)
+    every = (torch.tensor(bits).view(rows, cols).bool() for bits in product((0, 1), repeat=rows * cols))
+    assert int(weight[mask].sum()) == min(int(weight[m].sum()) for m in every if m.sum() == number and even(m))
+
+
+def test_where_the_best_blocks_have_no_room_the_cheapest_do() -> None:
+    # The best block of the two that a floor of 1/2 keeps weighs 9; the budget has room for the others alone.
+    importance, weights = {"m": torch.tensor([[4.0, 3.0, 2.0, 1.0]])}, {"m": torch.tensor([[9, 2, 1, 1]])}
+
+    def allows(masks: Masks) -> bool:
+        return int(weights["m"][masks["m"]].sum()) <= 3
+
+    with pytest.raises(InputError, match="budget cannot be met, with the 2 of 4 blocks that have to stay"):
+        select(importance, {"m": 1.0}, allows, Rules(floor=0.5))
+    mask = select(importance, {"m": 1.0}, allows, Rules(floor=0.5), cheapest=weights)["m"]
+    assert mask.tolist() == [[False, False, True, True]]
+    # Of those that are there still.
+    there = {"m": torch.tensor([[True, True, True, False]])}
+    mask = select(importance, {"m": 1.0}, allows, Rules(floor=0.5), there, cheapest=weights)["m"]
+    assert mask.tolist() == [[False, True, True, False]]
+
+
+def test_whole_items_of_a_floor_give_way_to_the_budget() -> None:
+    # A floor of three blocks in rows whose best two count together: a second item would make four of them.
+    importance = {"m": torch.tensor([[4.0, 4.0, 1.0], [3.0, 3.0, 1.0]])}
+    three = select(importance, {"m": 1.0}, at_most(3), Rules(floor=0.5), together={"m": 2})["m"]
+    assert count({"m": three}) == 3
+    four = select(importance, {"m": 1.0}, at_most(4), Rules(floor=0.5), together={"m": 2})["m"]
+    assert four.tolist() == [[True, True, False], [True, True, False]]

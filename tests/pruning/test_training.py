@@ -128,6 +128,32 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     assert len(set(orders.values())) == 4
 
 
+class Breaking(Recorder):
+    """Weights that break after the second step."""
+
+    model: nn.Module
+
+    def after_step(self, step: int, learning_rate: float) -> None:
+        super().after_step(step, learning_rate)
+        if step == 2:
+            self.model.bert.encoder.layer[1].output.dense.weight.data[3, 5] = torch.nan
+
+
+@pytest.mark.parametrize("distilled", [False, True])
+def test_a_loss_that_is_no_number_stops_at_once(tmp_path: Path, distilled: bool) -> None:
+    """transformers itself would go on to the end, and show 0 for it."""
+    breaking = Breaking()
+    trainer = _trainer(Phase("sparse", 2, 1e-3, batch_size=8), tmp_path, breaking)
+    breaking.model = trainer.model
+    if distilled:
+        trainer.teacher = Teacher(tiny_model("bert", trainer.model.config.vocab_size).eval(), Distillation())
+    with pytest.raises(
+        InputError, match=r"^sparse: the loss is nan in step 3; accepted: a learning rate below 0.001, or"
+    ):
+        run_phase(trainer, breaking, tmp_path)
+    assert [step for step, _ in breaking.seen] == [1, 2]
+
+
 @pytest.mark.parametrize("has", [True, False])
 def test_bf16_where_the_hardware_reports_it(monkeypatch: pytest.MonkeyPatch, has: bool) -> None:
     monkeypatch.setattr(training, "cpu_has_bf16", lambda: has)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -372,6 +374,48 @@ def test_an_unknown_activation_is_refused(models: dict) -> None:
             choose_grids(model, shape, seen, 8, RangeChoice.MAX)
     finally:
         model.config.hidden_act = "gelu"
+
+
+def test_constants_out_of_range_name_layer_and_matrix(models: dict) -> None:
+    model, shape, batches = models["bert"]
+
+    def told(model: PreTrainedModel, change: dict[str, Grid]) -> str:
+        observed = observe(model, shape, batches, seed=0)
+        (first, second), last = choose_grids(model, shape, observed, 8, RangeChoice.MAX)
+        with pytest.raises(InputError) as caught:
+            fold(model, shape, ([first, replace(second, **change)], last), observed, 8)
+        return str(caught.value)
+
+    loud = copy.deepcopy(model)
+    with torch.no_grad():
+        for part in ("query", "key"):
+            loud.get_parameter(f"bert.encoder.layer.1.attention.self.{part}.weight").mul_(3e4)
+    assert re.search(
+        r"bert: encoder\.layer\.1: attention: cannot be made integer: head 0: a step of its scores against a step of"
+        r" softmax; its queries reach [\d.e+]+ and its keys [\d.e+]+: factor [\d.e+]+ is not above 0 and below 16384",
+        told(loud, {}),
+    )
+    nothing = Grid(torch.full((32,), 1e-12))
+    assert re.search(
+        r"bert: encoder\.layer\.1\.output\.dense: cannot be made integer: row 0: a step of its sums against a step of"
+        r" its results; its weights reach [\d.e-]+, its bias [\d.e-]+, what it reads [\d.e+-]+, its results on the"
+        r" calibration sentences 1\.27e-10: factor [\d.e+]+ is not",
+        told(model, {"fed": nothing}),
+    )
+    line = told(model, {"middle": nothing})
+    assert (
+        "encoder.layer.1.attention.output.LayerNorm: cannot be made integer: gains against a step of its res" in line
+    )
+    line = told(model, {"value": Grid(torch.full((32,), 1e12))})
+    assert "encoder.layer.1.attention.self.value: " in line or "encoder.layer.1: attention: " in line
+
+
+def test_an_epsilon_beyond_the_squares_is_refused() -> None:
+    layer_norm = torch.nn.LayerNorm(8, eps=1.0)
+    small, plain = Grid(torch.full((8,), 1e-9)), Grid(torch.full((8,), 1e-2))
+    with pytest.raises(ValueError, match=r"ε = 1 is [\d.e+]+ squared steps of its sums, not below 2\^40; they reach"):
+        _norm(layer_norm, small, small, plain, 8)
+    _norm(layer_norm, plain, plain, plain, 8)
 
 
 def test_observing_sees_every_token_but_no_padding(models: dict, tmp_path: Path) -> None:

@@ -19,7 +19,8 @@ from safetensors.numpy import load_file
 
 from codesign.boards import load_board
 from codesign.design.folder import read_design
-from codesign.report.charts import accuracy
+from codesign.hardware.cycles import pipeline_stages
+from codesign.report.charts import accuracy, cycles
 from codesign.report.facts import read_facts
 from tests.conftest import Outcome
 from tests.report.test_vitis import CORE, TOP
@@ -132,7 +133,13 @@ def simulated(design: Path, **changes: Any) -> dict[str, Any]:
         "seconds": 1.0,
         "hls_seconds": 1.0,
     }
-    content = {"format": "codesign-sim-1", "layers": layers, "total": total | changes, "external_memory": None}
+    content = {
+        "format": "codesign-sim-2",
+        "design": document["checksum"],
+        "layers": layers,
+        "total": total | changes,
+        "external_memory": None,
+    }
     (design / "sim.json").write_text(json.dumps(content))
     return content
 
@@ -185,7 +192,7 @@ def test_a_page_with_simulation(codesign: Run, design: Path) -> None:
     macs = sum(layer["nonzero_blocks"] for layer in document["layers"]) * a["rows"] * a["cols"] * document["tokens"]
     assert f"{macs * document['batch'] / (a['rows'] * a['cols'] * a['lanes'] * 24680):.1%}" in told.out
     page = read(design.parent / "page")
-    assert "24,680 cycles and the HLS kernel's are exactly as predicted" in page.text
+    assert "outputs of the weight matrices, 24,680 cycles and the HLS kernel's are exactly as predicted" in page.text
     assert "2.00×" in page.text  # 49,360 ÷ 24,680
     assert f"{24680 / a['clock_mhz'] / 1000:.3f} ms" in page.text
     assert "waited 13 cycles for activations" in page.text
@@ -249,6 +256,27 @@ def test_other_runs_of_the_same_task_are_compared(codesign: Run, design: Path) -
     assert f"{other / 'metrics.json'}: task: only scores of the same task can stand in one figure" in told.err
 
 
+def test_bars_of_all_blocks_are_of_the_same_measure(design: Path) -> None:
+    """A fully kept matrix has a bar as high as that of all its blocks, and no other has a higher one."""
+    found = read_design(design)
+    facts = read_facts(found, load_board(found.document.board))
+    (axes,) = [axes for axes in cycles(facts).figure.axes if axes.get_ylabel() == "cycles"]
+    dense = [bar.get_height() for bar in axes.containers[0]]
+    a, document = found.document.accelerator, found.document
+    groups = -(-document.tokens * document.batch // a.lanes)
+    for layer, height in zip(document.layers, dense, strict=True):
+        assert height >= layer.predicted_cycles
+        # By hand: every block row holds the array for its blocks' token groups, or for its requantisation.
+        rows, columns = -(-layer.out_features // a.rows), -(-layer.in_features // a.cols)
+        fetch = -(-a.rows * a.cols * a.weight_bits // a.weight_port_bits)
+        row = max(columns * max(groups, fetch), groups * a.requant_interval)
+        stages = pipeline_stages(a, facts.board.device.dsp_type)
+        assert height == rows * row + groups * a.requant_interval + stages
+    whole = [i for i, layer in enumerate(document.layers) if layer.nonzero_blocks == layer.blocks]
+    assert whole, "the design has a fully kept matrix"
+    assert all(dense[i] == document.layers[i].predicted_cycles for i in whole)
+
+
 @pytest.mark.parametrize("score", [100.0, 61.5])
 def test_no_axis_shows_scores_that_there_are_not(design: Path, score: float) -> None:
     read = read_design(design)
@@ -283,7 +311,12 @@ def test_bad_input(codesign: Run, design: Path, tmp_path: Path) -> None:
     content = simulated(design)
     content["layers"][0]["nonzero_blocks"] += 1
     (design / "sim.json").write_text(json.dumps(content))
-    assert "results of another design" in refused(design)
+    assert "other matrices or blocks than design.yaml has" in refused(design)
+    content["design"] = "0" * 64
+    (design / "sim.json").write_text(json.dumps(content))
+    assert f"sim.json: design: results of another design than the one that is here now (got '{'0' * 64}')" in refused(
+        design
+    )
     content["format"] = "codesign-sim-0"
     (design / "sim.json").write_text(json.dumps(content))
     assert "got 'codesign-sim-0'" in refused(design)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
+import tempfile
 from dataclasses import replace
 from fractions import Fraction
 from importlib.metadata import version
@@ -19,7 +21,7 @@ from codesign.simulation import engine
 from codesign.simulation.engine import EngineRun, Pauses, lint, simulate, simulate_interfaces
 from codesign.simulation.fuzz import differences
 from codesign.simulation.random_designs import SMALL_ARRAY, RandomMatrix, draw, random_run
-from codesign.simulation.toolchain import compiles, verilator_environment, verilator_version
+from codesign.simulation.toolchain import compiles, plain_path, verilator_environment, verilator_version
 
 
 def check(run: EngineRun, expected: list[np.ndarray], work: Path) -> engine.EngineResult:
@@ -103,6 +105,43 @@ def test_what_differs_is_told(simulators: Path) -> None:
     moved = replace(found, times=[replace(found.times[0], begun=0)])
     assert any(line.startswith("predicted") for line in differences(run, moved, expected))
     assert differences(run, replace(found, status=6), expected) == ["status 0x6"]
+
+
+def test_a_work_folder_with_spaces(simulators: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Verilator's makefile takes none: the simulator is built elsewhere, and lies and runs where it was asked for."""
+    work = tmp_path / "sp ace's $x"
+    work.mkdir()
+    for runtime in simulators.glob("runtime-*"):  # saves compiling it again
+        shutil.copytree(runtime, work / runtime.name)
+    run, expected = random_run(SMALL_ARRAY, [RandomMatrix(8, 12, 0.5)], 12, 6)
+    told: list[str] = []
+
+    def stage(text: str) -> contextlib.AbstractContextManager[None]:
+        told.append(text)
+        return contextlib.nullcontext()
+
+    found = simulate(run, work, fast_build=True, stage=stage)
+    assert differences(run, found, expected) == []
+    assert [text.split(": ")[1].split()[0] for text in told] == ["building", "running"]
+    (model,) = work.glob("*/model")
+    assert (model / "harness").is_file()
+    before = model.stat().st_mtime_ns
+    assert differences(run, simulate(run, work, fast_build=True), expected) == []
+    assert model.stat().st_mtime_ns == before, "built once"
+    # Where there is no place to build at all, that is said.
+    elsewhere = tmp_path / "no place"
+    elsewhere.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(elsewhere))
+    with pytest.raises(InputError, match=r"makefile takes no such path.*accepted: --work-dir, or TMPDIR, without"):
+        simulate(run, work / "other", fast_build=True)
+
+
+@pytest.mark.parametrize(
+    ("path", "plain"),
+    [("/a/b-c_d.e+1", True), ("/a b", False), ("/a'b", False), ("/a$b", False), ("/a;b", False), ("/a#b", False)],
+)
+def test_paths_that_make_takes(path: str, plain: bool) -> None:
+    assert plain_path(Path(path)) == plain
 
 
 def test_every_shift_there_is(simulators: Path) -> None:

@@ -1,6 +1,6 @@
 """DistilBERT."""
 
-from codesign.models.family import Family
+from codesign.models.family import PLAIN_ENCODER, Family
 
 FAMILY = Family(
     model_type="distilbert",
@@ -18,4 +18,8 @@ FAMILY = Family(
     attention_norm="sa_layer_norm",
     ffn_norm="output_layer_norm",
     activation="activation",
+    norm_epsilon=None,
+    token_types=None,
+    # Learnt or computed: either way the positions are a table in the file, before the encoder.
+    accepted={**PLAIN_ENCODER, "sinusoidal_pos_embds": (False, True)},
 )
