@@ -64,7 +64,7 @@ def activation_buffers(a: Accelerator, columns: int) -> Array:
 
 
 def result_buffers(a: Accelerator, block_rows: int) -> Array:
-    """Results that wait for the stream, each with marks of the last of a matrix and of the run; room for two matrices."""
+    """Results that wait for the stream, with marks of a matrix's last and of the run's: of two matrices."""
     width = a.rows // a.requant_interval * a.lanes * ACTIVATION_BITS + 2
     return Array(width, streams(a, block_rows).result_words, a.activation_memory)
 

@@ -252,7 +252,7 @@ class ArrayTimes:
                 head = read + _INDEX_READ
                 now = head if head > finished else finished
                 if blocks:
-                    # Its weights are fetched from when the block before it enters the array; K and V, once they are there.
+                    # Its weights are fetched from when the block before it enters the array; K and V once there.
                     fetching = head if head > last_block else last_block
                     if job.attention and ready > fetching:
                         fetching = ready

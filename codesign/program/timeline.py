@@ -96,10 +96,12 @@ def encoder_times(
         step, other = next(steps, None), next(others, None)
         while step is not None or other is not None:
             if step is not None and _known(step.after_vector, before_vector, len(vector.times)):
-                needs = [vector.times[before_vector + step.after_vector - 1].ended + _TO_OTHER] if step.after_vector else []
+                ready = 0
+                if step.after_vector:
+                    ready = vector.times[before_vector + step.after_vector - 1].ended + _TO_OTHER
                 if step.after_array:
-                    needs.append(ended[before_array + step.after_array - 1] + _TO_OTHER)
-                job = array.step(max(needs, default=0), again=2)
+                    ready = max(ready, ended[before_array + step.after_array - 1] + _TO_OTHER)
+                job = array.step(ready, again=2)
                 found.append(StepTimes(job.begun, job.written + later))
                 ended.append(found[-1].ended)
                 step = next(steps, None)

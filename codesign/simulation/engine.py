@@ -118,7 +118,7 @@ class EngineRun:
         """What the hardware model says, without pauses."""
         places = self.images.matrices[self.first : self.first + len(self.activations)]
         jobs = [
-            Job(m.block_columns, tuple(m.row_blocks.tolist()), _external(self.images, place))
+            Job(m.block_columns, tuple(m.row_blocks.tolist()), external_part(self.images, place))
             for m, place in zip(self.matrices, places, strict=True)
         ]
         tables = has_tables(self.images)
@@ -133,7 +133,8 @@ class EngineRun:
         )
 
 
-def _external(images: ImageSet, matrix: MatrixPlaces) -> ExternalPart | None:
+def external_part(images: ImageSet, matrix: MatrixPlaces) -> ExternalPart | None:
+    """What of a matrix lies in external memory; None: nothing."""
     if not is_streamed(images, matrix):
         return None
     index, channels, weights = (matrix.parts[part] for part in (Part.INDEX, Part.CHANNELS, Part.WEIGHTS))
@@ -194,22 +195,100 @@ def simulate(
     beats = [activation_beats(run.accelerator, x) for x in run.activations]
     results = [result_beats(run.accelerator, np.zeros((m.out_features, run.tokens), np.int8)) for m in run.matrices]
     sizes = [len(part) for part in results]
+    predicted = run.predicted()
     # One repeat in the file and in what is kept, so that the last repeat lies in order.
+    found = run_built(
+        run,
+        work,
+        {"IN_BEATS": sum(map(len, beats)), "OUT_BEATS": sum(sizes), "JOBS": len(beats) * run.repeats},
+        beats,
+        predicted[-1].sent,
+        layers=len(run.activations),
+        repeats=run.repeats,
+        again=run.repeats,
+        waves=waves,
+        fast=fast_build,
+        stage=stage,
+    )
+    times = found.lines("times.mem", 4)[: 5 * len(predicted)].view("<u4").reshape(-1, 5)
+    kept = found.lines("results.mem", run.accelerator.stream_bits // 8)
+    matrices, at = [], 0
+    for matrix, size in zip(run.matrices, sizes, strict=True):
+        matrices.append(results_of_beats(run.accelerator, kept[at : at + size], matrix.out_features, run.tokens))
+        at += size
+    outcome = found.outcome
+    return EngineResult(
+        matrices,
+        [JobTimes(*(int(t) for t in row)) for row in times],
+        outcome["cycles"],
+        outcome["clock"],
+        (outcome["stalls_weights"], outcome["stalls_activations"], outcome["stalls_results"]),
+        outcome["status"],
+        outcome["seconds"],
+        outcome["processor_seconds"],
+        found.build_seconds,
+    )
+
+
+@dataclass(frozen=True)
+class Built:
+    """A run that is over.
+
+    Attributes:
+        folder: Where its files are.
+        outcome: What the test has read of the engine.
+        build_seconds: The processor's, for building.
+    """
+
+    folder: Path
+    outcome: dict[str, Any]
+    build_seconds: float
+
+    def lines(self, name: str, size: int) -> NDArray[np.uint8]:
+        """Words of so many bytes that the harness has written."""
+        return _hex_lines(self.folder / name, size)
+
+
+def run_built(
+    run: EngineRun,
+    work: Path,
+    parameters: Mapping[str, int],
+    beats: Sequence[Words],
+    cycles: int,
+    *,
+    layers: int,
+    repeats: int,
+    again: int = 1,
+    waves: bool = False,
+    fast: bool = False,
+    stage: Stage = silent,
+) -> Built:
+    """Build the engine where that is needed, feed it and run it.
+
+    Args:
+        run: What to run.
+        work: Folder for builds and runs.
+        parameters: Of the harness, but for what follows from the images.
+        beats: Of the stream in, of all matrices or sentences.
+        cycles: Predicted ones; the run counts as hung some time after.
+        layers: Steps of the array, for the register of this name.
+        repeats: How often they are run, likewise.
+        again: How often the beats are sent.
+        waves: Write a waveform.
+        fast: Compile faster, run slower.
+        stage: Shows what is going on.
+
+    Raises:
+        InputError: No simulator, or the simulation failed; the message names its log.
+    """
     uram = uram_beats(run.accelerator, run.images)
     _, external_bits, external = run.images.contents.get("ddr", (None, 8, np.zeros((0, 1), np.uint8)))
-    parameters = {
-        "IN_BEATS": sum(map(len, beats)),
-        "LOAD_BEATS": max(len(uram), 1),
-        "EXTERNAL_BEATS": len(external) or 1,
-        "OUT_BEATS": sum(sizes),
-        "JOBS": len(beats) * run.repeats,
-    }
+    sizes = {**parameters, "LOAD_BEATS": max(len(uram), 1), "EXTERNAL_BEATS": len(external) or 1}
     before = os.times()
     with stage(f"the engine, {run.accelerator.shape}: building the simulator with Verilator"):
-        built = _build(FAST, run, parameters, work, waves=waves, fast=fast_build)
+        built = _build(FAST, run, sizes, work, waves=waves, fast=fast)
     after = os.times()
     build_seconds = sum(after[:4]) - sum(before[:4])  # of this process and of those that it started
-    predicted = run.predicted()
     folder = built / "run"
     folder.mkdir(exist_ok=True)
     for name, data in _files(run).items():
@@ -221,11 +300,11 @@ def simulate(
     pausing = max(run.pauses.activations, run.pauses.results, run.pauses.reads)
     request = {
         "first_layer": run.first,
-        "layers": len(run.activations),
-        "repeats": run.repeats,
+        "layers": layers,
+        "repeats": repeats,
         "tokens": run.tokens,
         "load": len(uram) > 0,
-        "in_total": sum(map(len, beats)) * run.repeats,
+        "in_total": sum(map(len, beats)) * again,
         "in_pause": run.pauses.activations,
         "out_pause": run.pauses.results,
         "read_pause": run.pauses.reads,
@@ -233,32 +312,15 @@ def simulate(
         "grow": run.memory.rate.numerator,
         "cost": run.memory.rate.denominator,
         "seed": run.seed or 1,
-        "limit": (predicted[-1].sent + SLACK) * 256 // (256 - pausing) * (1 if pausing == 0 else 3),
+        "limit": (cycles + SLACK) * 256 // (256 - pausing) * (1 if pausing == 0 else 3),
     }
     (folder / "request.json").write_text(json.dumps(request))
     (folder / "outcome.json").unlink(missing_ok=True)
-    with stage(f"the engine: running {len(run.activations)} matrices of {run.tokens} tokens"):
+    with stage(f"the engine: running {len(beats)} inputs of {run.tokens} tokens"):
         _test(FAST, built, folder, waves=waves)
     if not (folder / "outcome.json").is_file():
         raise InputError("the simulation ended without an outcome", file=folder / "run.log")
-    outcome = json.loads((folder / "outcome.json").read_text())
-    times = _hex_lines(folder / "times.mem", 4)[: 5 * len(predicted)].view("<u4").reshape(-1, 5)
-    kept = _hex_lines(folder / "results.mem", run.accelerator.stream_bits // 8)
-    found, at = [], 0
-    for matrix, size in zip(run.matrices, sizes, strict=True):
-        found.append(results_of_beats(run.accelerator, kept[at : at + size], matrix.out_features, run.tokens))
-        at += size
-    return EngineResult(
-        found,
-        [JobTimes(*(int(t) for t in row)) for row in times],
-        outcome["cycles"],
-        outcome["clock"],
-        (outcome["stalls_weights"], outcome["stalls_activations"], outcome["stalls_results"]),
-        outcome["status"],
-        outcome["seconds"],
-        outcome["processor_seconds"],
-        build_seconds,
-    )
+    return Built(folder, json.loads((folder / "outcome.json").read_text()), build_seconds)
 
 
 def lint(run: EngineRun, work: Path) -> list[str]:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from codesign.boards import DspType
 from codesign.hardware.accelerator import Accelerator, WeightMemory
 from codesign.hardware.memories import ceil_div
+from codesign.hardware.timeline import ExternalMemory
 from codesign.packing.blocks import PackedMatrix, pack
+from codesign.program.build import build_encoder
 from codesign.program.layout import Layout
 from codesign.quantisation.encoder import Activation, Attention, Encoder, Layer, Linear, Norm, constants
+from codesign.simulation.engine import Pauses
+from codesign.simulation.sentences import SentenceRun
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,71 @@ def _tensor(values: Any) -> Tensor:
     return torch.from_numpy(np.asarray(values, np.int64))
 
 
-def small_layout(accelerator: Accelerator, hidden: int = 24, ffn: int = 36, heads: int = 2) -> Layout:
-    """An encoder that is built in seconds."""
-    return Layout(accelerator, hidden, ffn, heads)
+def draw(seed: int) -> SentenceRun:
+    """The random run of this number: array, shape, heads, memories, lengths, sentences, pauses, all drawn from it."""
+    g = np.random.default_rng(seed)
+    heads, head = int(g.choice([1, 2, 3])), int(g.choice([2, 3, 4, 5, 6, 8, 9, 12, 32, 33]))
+    external = bool(g.random() < 0.4)
+    accelerator, dsp_type = _draw_array(g, head, external=external)
+    layout = Layout(accelerator, heads * head, int(g.integers(1, 60)), heads)
+    drawn = random_encoder(layout, int(g.integers(1, 3)), float(g.choice([0, 0.2, 0.5, 1])), g)
+    places = ["bram", "uram", "ddr"] if external else ["bram", "bram", "uram"]
+    drawn = replace(drawn, memories=[WeightMemory(g.choice(places)) for _ in drawn.memories])
+    longest = accelerator.max_tokens
+    tokens, sentences = int(g.choice([1, longest, int(g.integers(1, longest + 1))])), int(g.choice([1, 1, 2, 3]))
+    pauses = Pauses(*(int(g.integers(0, 200)) for _ in range(3))) if g.random() < 0.3 else Pauses()
+    cost = int(g.integers(1, 4000))
+    rate = Fraction(int(g.integers(ceil_div(cost, 16), cost + 1)), cost)
+    memory = ExternalMemory(int(g.integers(1, 100)), rate if g.random() < 0.5 else Fraction(1))
+    embeddings = g.integers(-127, 128, (sentences, layout.hidden, tokens)).astype(np.int8)
+    return sentence_run(drawn, embeddings, dsp_type, pauses=pauses, memory=memory, seed=seed + 1)
+
+
+def sentence_run(
+    drawn: RandomEncoder,
+    sentences: NDArray[np.int8],
+    dsp_type: DspType = DspType.DSP48E2,
+    *,
+    pauses: Pauses | None = None,
+    memory: ExternalMemory | None = None,
+    seed: int = 1,
+) -> SentenceRun:
+    """A run of an encoder on sentences × features × tokens."""
+    layers = len(drawn.model.layers)
+    encoder, images = build_encoder(drawn.layout, layers, drawn.constants, drawn.packed, drawn.memories)
+    return SentenceRun(
+        encoder,
+        dsp_type,
+        images,
+        drawn.packed,
+        drawn.model,
+        sentences,
+        pauses=pauses or Pauses(),
+        memory=memory or ExternalMemory(),
+        seed=seed,
+    )
+
+
+def _draw_array(g: np.random.Generator, head: int, *, external: bool) -> tuple[Accelerator, DspType]:
+    """An array with a vector unit for heads of so many features, and the device's DSPs."""
+    rows, cols, lanes = (int(g.choice([1, 2, 3, 4, 5, 6, 8, 12])) for _ in range(3))
+    drained = int(g.choice([d for d in range(1, rows + 1) if rows % d == 0 and cols % d == 0 and head % d == 0]))
+    vector = int(g.choice([v for v in range(drained, cols + 1, drained) if cols % v == 0]))
+    weight_bits = int(g.choice([8, 8, 4]))
+    ports, port_bits = (int(g.choice([1, 2])) if external else 0), int(g.choice([32, 64]))
+    accelerator = Accelerator(
+        rows=rows,
+        cols=cols,
+        lanes=lanes,
+        weight_bits=weight_bits,
+        dsp_packing=int(g.choice([1, 2])),
+        clock_mhz=200.0,
+        max_tokens=int(g.integers(1, 40)),
+        weight_port_bits=max(int(g.choice([8, 16, 32, 64, 128])), ports * port_bits),
+        axi_ports=ports,
+        axi_port_bits=port_bits,
+        stream_bits=int(g.choice([0, 32, 64, 128, 256])),
+        requant_interval=rows // drained,
+        vector_width=vector * lanes,
+    )
+    return accelerator, DspType.DSP48E1 if weight_bits == 8 and g.random() < 0.25 else DspType.DSP48E2

@@ -388,9 +388,11 @@ module vector_unit
   assign valid_end     = valid_norm || valid_softmax;
   assign state_address = word_valid ? load_address
       : step.state_base + BASE_BITS'(scaled_by(32'(word_end.column), GROUPS)) + BASE_BITS'(word_end.group);
+  logic [V-1:0][L-1:0][7:0] end_data;
+  assign end_data = valid_norm ? normals : exponentials;
   for (genvar p = 0; p < STATE_VECTORS; p++) begin : g_part
     assign state_write[p] = word_valid || (valid_end && word_end.part == PLACE_SUB_BITS'(p));
-    assign state_data[p]  = word_valid ? word[p*V*L*8 +: V*L*8] : valid_norm ? normals : exponentials;
+    assign state_data[p]  = word_valid ? word[p*V*L*8 +: V*L*8] : end_data;
   end
   assign result_write = valid_norm && step.to_stream;
   assign result_last  = word_norm.last;

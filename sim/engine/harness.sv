@@ -9,7 +9,9 @@ module harness
     parameter int LOAD_BEATS = 1, // of weights for URAM
     parameter int EXTERNAL_BEATS = 1,
     parameter int OUT_BEATS = 1,  // of the results that are kept
-    parameter int JOBS      = 1
+    parameter int JOBS      = 1,
+    parameter int TRACE_ARRAY = 0,  // words of results that are kept, of all steps of the array
+    parameter int TRACE_VECTOR = 0  // and of the vector unit
 ) (
     input  logic        clk,
     input  logic        reset_n,
@@ -230,6 +232,30 @@ module harness
         sums <= sums + 1;
       end
       if (!reset_n) {loads, begins, sums, writes, sends} <= '0;
+    end
+
+    // What every step gives, word by word.
+    if (TRACE_ARRAY > 0) begin : g_trace
+      logic [D*L*16-1:0] array_words[TRACE_ARRAY];
+      logic [V*L*8-1:0] vector_words[TRACE_VECTOR];
+      logic [31:0] array_count, vector_count;
+      always_ff @(posedge clk) begin
+        if (u_engine.g_encoder.u_memories.result_wanted) begin
+          array_words[array_count % TRACE_ARRAY] <= u_engine.result;
+          array_count <= array_count + 1;
+        end
+        if (u_engine.g_encoder.u_memories.u_vector.valid_end) begin
+          vector_words[vector_count % TRACE_VECTOR] <= u_engine.g_encoder.u_memories.u_vector.end_data;
+          vector_count <= vector_count + 1;
+        end
+        // Of the last sentence.
+        if (u_engine.g_encoder.u_memories.u_vector.begin_step
+            && u_engine.g_encoder.u_memories.u_vector.step.kind == LOAD) {array_count, vector_count} <= '0;
+      end
+      always_ff @(posedge dump) begin
+        $writememh("array.mem", array_words);
+        $writememh("vector.mem", vector_words);
+      end
     end
   end
 
