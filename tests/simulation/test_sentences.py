@@ -1,0 +1,158 @@
+"""Whole encoders in the simulated engine: every bit of every step against the integer model, every cycle."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from codesign.boards import DspType
+from codesign.errors import InputError
+from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.program import Kind, Memory
+from codesign.program.layout import Layout
+from codesign.simulation.engine import Pauses
+from codesign.simulation.random_encoders import RandomEncoder, draw, random_encoder, sentence_run
+from codesign.simulation.sentences import SentenceRun, simulate_sentences
+
+ARRAY = Accelerator(
+    rows=4,
+    cols=6,
+    lanes=5,
+    weight_bits=8,
+    dsp_packing=2,
+    clock_mhz=200.0,
+    max_tokens=12,
+    weight_port_bits=64,
+    axi_ports=1,
+    axi_port_bits=64,
+    requant_interval=2,
+    vector_width=10,
+)
+"""R does not divide L, C neither: blocks of keys are partly empty."""
+
+
+def encoder(*, heads: int = 2, density: float = 0.5, layers: int = 2) -> RandomEncoder:
+    return random_encoder(Layout(ARRAY, 24, 36, heads), layers, density, np.random.default_rng(0))
+
+
+def run_of(drawn: RandomEncoder, tokens: int, sentences: int = 1, seed: int = 1) -> SentenceRun:
+    g = np.random.default_rng(seed)
+    return sentence_run(drawn, g.integers(-127, 128, (sentences, 24, tokens)).astype(np.int8))
+
+
+# The last group partly empty, one group that is full, one token, two sentences.
+@pytest.mark.parametrize(("tokens", "sentences"), [(12, 1), (5, 1), (1, 2), (8, 2)])
+def test_every_bit_and_every_cycle(simulators: Path, tokens: int, sentences: int) -> None:
+    outcome = simulate_sentences(run_of(encoder(), tokens, sentences), simulators, fast_build=True)
+    assert outcome.status == 2
+    assert outcome.right, [(step.name, step.mismatches) for step in outcome.steps if step.mismatches]
+    assert outcome.exact, [(s.name, s.predicted, s.counted) for s in outcome.steps if s.predicted != s.counted]
+    assert len(np.unique(outcome.outputs)) > 10
+    compared = {kind: sum(step.outputs for step in outcome.steps if step.kind is kind) for kind in Kind}
+    # By hand: 2 layers of Q, K, V, output 24 × T each, feed-forward 36 × T and 24 × T; heads' T × T; two LayerNorms.
+    assert compared[Kind.MATMUL] == 2 * (4 * 24 + 36 + 24) * tokens
+    assert compared[Kind.CONTEXT] == 2 * 24 * tokens
+    assert compared[Kind.NORM] == 2 * 2 * 24 * tokens
+    assert compared[Kind.SCORES] >= 2 * 2 * tokens * tokens
+
+
+# Heads of 32 and 33 features, external memory, int4, URAM, pauses: what these numbers draw.
+@pytest.mark.parametrize("seed", [100, 104, 109])
+def test_random_encoders(simulators: Path, seed: int) -> None:
+    run = draw(seed)
+    outcome = simulate_sentences(run, simulators, fast_build=True)
+    assert outcome.right, [(step.name, step.mismatches) for step in outcome.steps if step.mismatches]
+    assert outcome.exact or run.pauses != Pauses()
+
+
+def test_a_fault_is_found_where_it_begins(simulators: Path) -> None:
+    """Softmax that forgets to round: scores are still right, what follows is not."""
+    run = run_of(encoder(), 12)
+    broken = ("exponential.sv", "(21'd64 << octave)", "(21'd0 << octave)")
+    outcome = simulate_sentences(replace(run, changed=(broken,)), simulators, fast_build=True)
+    assert not outcome.right
+    wrong = [step.name for step in outcome.steps if step.mismatches]
+    assert "layer 0 head 0 softmax" in wrong
+    assert not any(name.endswith(("query", "key", "value")) for name in wrong if name.startswith("layer 0"))
+    assert not any(name.startswith("layer 0") and name.endswith("scores") for name in wrong)
+
+
+def test_more_tokens_than_the_buffers_hold(simulators: Path) -> None:
+    with pytest.raises(InputError, match=r"tokens: more tokens than the buffers hold \(got 13\); accepted: 1 to 12"):
+        simulate_sentences(run_of(encoder(), 13), simulators)
+
+
+def test_arrays_that_heads_do_not_fit() -> None:
+    for change, message in (
+        ({"requant_interval": 1}, "4 rows at a time do not divide the array's columns, 6"),
+        ({"vector_width": 20}, "4 rows at a time do not divide the array's columns, 6"),
+        ({"vector_width": 5}, "1 features at a time are no multiple of the 2"),
+        ({"vector_width": 0}, "no vector unit"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Layout(replace(ARRAY, **change), 24, 36, 2)
+    with pytest.raises(InputError, match="2 rows at a time do not divide a head's features, 3"):
+        Layout(ARRAY, 24, 36, 8)
+    with pytest.raises(InputError, match="vector_width"):
+        replace(ARRAY, vector_width=7)
+
+
+def test_steps_wait_for_what_they_read() -> None:
+    """Played one after the other in any order that the program allows, no step reads what is not there."""
+    drawn = encoder(layers=3)
+    program = run_of(drawn, 12).encoder.program
+    g = np.random.default_rng(0)
+    for _ in range(50):
+        done = {"array": 0, "vector": 0}
+        written: dict[str, str] = {}
+        while done["array"] < len(program.array) or done["vector"] < len(program.vector):
+            ready = []
+            if done["array"] < len(program.array):
+                step = program.array[done["array"]]
+                if step.after_vector <= done["vector"] and step.after_array <= done["array"]:
+                    ready.append("array")
+            if done["vector"] < len(program.vector):
+                other = program.vector[done["vector"]]
+                if other.after_array <= done["array"]:
+                    ready.append("vector")
+            assert ready, "the program stands still"
+            unit = str(g.choice(ready))
+            now = (program.array if unit == "array" else program.vector)[done[unit]]
+            for buffer in now.reads:
+                assert _owner(buffer.name, now.layer) in (written.get(buffer.name.split(" of ")[0]), None), now.name
+            written[now.target.name] = now.name
+            done[unit] += 1
+
+
+def _owner(buffer: str, layer: int) -> str | None:
+    """The step that must have written a buffer last, where there is only one."""
+    names = {"queries": "query", "keys": "key", "values": "value", "inner": "ffn_in"}
+    part = names.get(buffer.split(" of ")[0])
+    return f"layer {layer} {part}" if part else None
+
+
+def test_heads_that_nobody_reads_are_left_out() -> None:
+    from codesign.program import compile_encoder
+
+    layout = Layout(ARRAY, 24, 36, 4)
+    whole, fewer = compile_encoder(layout, 2), compile_encoder(layout, 2, {(0, 1), (1, 0), (1, 3)})
+    assert len(whole.array) - len(fewer.array) == 2 * 3
+    assert len(whole.vector) - len(fewer.vector) == 3
+    assert not [s for s in fewer.array if (s.layer, s.head) in {(0, 1), (1, 0), (1, 3)}]
+    assert fewer.memories == whole.memories
+    assert whole.memories[Memory.STREAM] == 0
+
+
+def test_weights_come_from_every_memory(simulators: Path) -> None:
+    drawn = encoder(layers=1)
+    memories = [WeightMemory(name) for name in ("bram", "uram", "ddr", "ddr", "bram", "ddr")]
+    run = sentence_run(
+        replace(drawn, memories=memories),
+        np.random.default_rng(5).integers(-127, 128, (1, 24, 7)).astype(np.int8),
+        DspType.DSP48E1,
+    )
+    outcome = simulate_sentences(run, simulators, fast_build=True)
+    assert (outcome.right, outcome.exact) == (True, True)
