@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
@@ -28,18 +29,27 @@ def simulate(
         ),
     ] = 60,
     waves: Annotated[bool, typer.Option("--waves", help="Write a waveform.")] = False,
+    sentences: Annotated[
+        bool,
+        typer.Option(
+            "--sentences",
+            help="Run the design's sentences whole, too: attention, softmax and LayerNorm in hardware, on an engine"
+            " of the same array with a vector unit beside it, which the plan does not count yet.",
+        ),
+    ] = False,
 ) -> None:
     """Run a design's generated hardware and HLS code in simulation, and compare every bit and every cycle.
 
     All weight matrices run one after another on the activations that the design's own sentences have in the integer
     model: in the engine under Verilator, and in the HLS kernel compiled as C++. What lies between them (QKᵀ, PV,
-    softmax, LayerNorm) has no hardware yet and comes from the integer model. The exit code is 1 where an output
-    differs from the integer model's, or a cycle or a loop trip from the hardware model's. Results go to sim.json
-    in the design folder, in the place of those of an earlier simulation.
+    softmax, LayerNorm) comes from the integer model; with --sentences it is in hardware too, and every step of every
+    sentence is compared. The exit code is 1 where an output differs from the integer model's, or a cycle or a loop
+    trip from the hardware model's. Results go to sim.json in the design folder, in the place of those of an earlier
+    simulation.
 
     Example:
 
-        codesign simulate build/prune/design
+        codesign simulate build/prune/design --sentences
     """
     from codesign.design.folder import read_design
     from codesign.design.hardware import board_of_design
@@ -63,6 +73,11 @@ def simulate(
     stopped = f"while simulating; no results were written, the same command begins anew (built so far: {work_dir})"
     with stoppable(lambda: stopped):
         outcome = simulate_design(found, loaded, traced, work_dir, latency=memory_latency, waves=waves, stage=working)
+        if sentences:
+            from codesign.simulation.whole import simulate_whole
+
+            whole = simulate_whole(found, loaded, work_dir, latency=memory_latency, waves=waves, stage=working)
+            outcome = dataclasses.replace(outcome, encoder=whole)
     path = write_outcome(outcome, found, output_dir)
     for part in simulate_text(outcome, path):
         console().print(part, highlight=False, soft_wrap=True)

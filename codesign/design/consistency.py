@@ -119,7 +119,7 @@ def _sides(document: DesignDocument) -> Iterator[tuple[str, tuple[int, ...]]]:
         for norm in ("attention_norm", "ffn_norm"):
             for name in ("gain", "offset", "residual_gain", "added_gain"):
                 yield f"layers.{number}.{norm}.{name}", (shape.hidden,)
-            for name in ("epsilon", "shift", "sum_shift"):
+            for name in ("epsilon", "shift"):
                 yield f"layers.{number}.{norm}.{name}", (1,)
 
 

@@ -23,11 +23,13 @@ class _IntegerEncoder(nn.Module):
         super().__init__()
         self.encoder, self.scales = encoder, scales
         self.present = torch.ones(0)
+        self.embedded = torch.ones(0)
         self.keep = False
         self.states: list[Tensor] = []
 
     def forward(self, hidden_states: Tensor, *_: Any, **__: Any) -> BaseModelOutputWithPastAndCrossAttentions:
         embedded = saturate((hidden_states / self.scales[0]).round().long())
+        self.embedded = embedded
         self.states = []
         result = hidden_states
         for scale, state in zip(self.scales[1:], self.encoder(embedded, self.present.bool()), strict=True):
@@ -60,6 +62,11 @@ class IntegerClassifier:
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         logits: Tensor = self.model(**inputs).logits
         return logits
+
+    def embedded(self, batch: dict[str, Tensor]) -> Tensor:
+        """What the integers begin with: sentences × tokens × features, int8."""
+        self.logits(batch)
+        return self._encoder.embedded
 
     def states(self, batch: dict[str, Tensor]) -> list[Tensor]:
         """The output of every layer as float: sentences × tokens × features each."""

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from codesign.simulation.outcome import DesignOutcome
+from codesign.simulation.outcome import DesignOutcome, EncoderOutcome
 
 
 def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType]:
@@ -48,6 +48,9 @@ def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType
     yield f"the array waited {waits or 'never'}"
     speed = f"{total.macs_per_second / 1e6:,.0f} million multiply-accumulates per second"
     yield f"{total.seconds:.2f} s of simulation: {speed}; {total.hls_seconds:.2f} s of the HLS kernel's"
+    if outcome.encoder:
+        yield ""
+        yield from _sentences(outcome.encoder)
     yield ""
     if outcome.right:
         yield "every output bit of the matrices is the integer model's, every cycle the hardware model's"
@@ -60,6 +63,23 @@ def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType
         if not outcome.kernel_right:
             yield f"[bold red]the HLS kernel[/]: {total.hls_mismatches:,} outputs differ, or its trips do"
     yield f"wrote {escape(str(path))}"
+
+
+def _sentences(encoder: EncoderOutcome) -> Iterator[str]:
+    """Whole sentences, a line each."""
+    yield (
+        f"whole sentences, attention, softmax and LayerNorm in hardware: a vector unit of {encoder.vector_width}"
+        f" elements per cycle beside the array, {encoder.requant_interval} cycles for a block row's results"
+    )
+    for sentence in encoder.sentences:
+        exact = sentence.predicted_cycles == sentence.counted_cycles and not sentence.moments_off
+        yield (
+            f"  {sentence.tokens} tokens: {sentence.predicted_cycles:,} cycles predicted,"
+            f" {_count(sentence.counted_cycles, right=exact)} counted,"
+            f" {sentence.counted_cycles / encoder.clock_mhz / 1e3:.3f} ms at {encoder.clock_mhz:g} MHz;"
+            f" {_count(sentence.mismatches, right=not sentence.mismatches)} of {sentence.outputs:,} outputs of all"
+            f" steps differ; {sentence.seconds:.2f} s of simulation"
+        )
 
 
 def _count(value: int, *, right: bool) -> str:

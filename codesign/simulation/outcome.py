@@ -96,19 +96,89 @@ class MemoryOutcome:
 
 
 @dataclass(frozen=True)
+class SentenceRecord:
+    """One sentence, whole.
+
+    Attributes:
+        tokens: Its length.
+        predicted_cycles, counted_cycles: From start to last beat.
+        outputs: Results of all steps that were compared.
+        mismatches: Of these, how many differ from the integer model's.
+        moments_off: Steps that begin or end at other cycles than predicted.
+        seconds: Of simulation.
+    """
+
+    tokens: int
+    predicted_cycles: int
+    counted_cycles: int
+    outputs: int
+    mismatches: int
+    moments_off: int
+    seconds: float
+
+    @property
+    def right(self) -> bool:
+        """No bit and no cycle differs."""
+        return not self.mismatches and not self.moments_off and self.predicted_cycles == self.counted_cycles
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step of the first sentence: when it began and ended, predicted and counted, and what was compared."""
+
+    name: str
+    kind: str
+    predicted_begin: int
+    predicted_end: int
+    counted_begin: int
+    counted_end: int
+    outputs: int
+    mismatches: int
+
+
+@dataclass(frozen=True)
+class EncoderOutcome:
+    """Whole sentences in simulation.
+
+    Attributes:
+        vector_width: Elements per cycle of the vector unit that was put beside the array.
+        requant_interval: Q of that engine.
+        clock_mhz: For milliseconds.
+        sentences: Each.
+        steps: Of the first.
+    """
+
+    vector_width: int
+    requant_interval: int
+    clock_mhz: float
+    sentences: tuple[SentenceRecord, ...]
+    steps: tuple[StepRecord, ...]
+
+    @property
+    def right(self) -> bool:
+        """No bit and no cycle of any sentence differs."""
+        return all(sentence.right for sentence in self.sentences)
+
+
+@dataclass(frozen=True)
 class DesignOutcome:
-    """What simulation of a design gave; no external memory where the engine has no port to it."""
+    """What simulation of a design gave; no external memory where the engine has no port to it.
+
+    ``encoder``: whole sentences, where they were asked for.
+    """
 
     layers: tuple[LayerOutcome, ...]
     total: TotalOutcome
     external_memory: MemoryOutcome | None = None
+    encoder: EncoderOutcome | None = None
 
     @property
     def right(self) -> bool:
         """No bit and no cycle differs."""
         total = self.total
         exact = total.predicted_cycles == total.counted_cycles == total.clock_cycles
-        return exact and not total.mismatches and not total.moments_off and self.kernel_right
+        whole = self.encoder is None or self.encoder.right
+        return exact and not total.mismatches and not total.moments_off and self.kernel_right and whole
 
     @property
     def kernel_right(self) -> bool:
@@ -160,7 +230,7 @@ def read_outcome(design: Design) -> DesignOutcome | None:
             value=content.get("design"),
             accepted=f"{design.document.checksum}: {_AGAIN}",
         )
-    parts = {name: content.get(name) for name in ("layers", "total", "external_memory")}
+    parts = {name: content.get(name) for name in ("layers", "total", "external_memory", "encoder")}
     outcome = check(parts, DesignOutcome, path)
     simulated = [(layer.name, layer.nonzero_blocks) for layer in outcome.layers]
     if simulated != [(layer.name, layer.nonzero_blocks) for layer in design.document.layers]:
