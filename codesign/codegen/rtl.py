@@ -34,6 +34,11 @@ RTL = "rtl"
 PACKAGE = "engine_pkg.sv"
 TOP = "engine_top.v"
 """The wrapper for Vivado; its module has this name without the ending."""
+OF_ENCODERS = (
+    *("encoder_memories", "feature_memory", "head_block", "residual_sums", "vector_unit", "vector_walker"),
+    *("exponential", "normaliser", "deviation", "square_root", "quotient"),
+)
+"""Modules that designs of matrices alone are without: their packages lack what these need."""
 REPEAT_BITS = 16
 COUNT_BITS = 24
 
@@ -81,7 +86,8 @@ def rtl_files(
         encoder: The program of a whole encoder; None: matrices alone.
     """
     folder = data_folder("hls_templates") / RTL
-    files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.sv"))}
+    without = () if encoder else OF_ENCODERS
+    files = {path.name: path.read_bytes() for path in sorted(folder.glob("*.sv")) if path.stem not in without}
     files[PACKAGE] = package(accelerator, dsp_type, images, title, rom_tiles=rom_tiles, encoder=encoder).encode()
     files[TOP] = wrapper(accelerator, dsp_type, images, title).encode()
     for name, (memory, word_bits, words) in images.contents.items():
@@ -360,6 +366,7 @@ def parameter_groups(
             (
                 Parameter("VECTOR", int(encoder is not None), "1 with a vector unit"),
                 Parameter("D", drained, "R / Q, features that leave the array at a time"),
+                Parameter("VALUE_BITS", 16 if encoder else 8, "of a result: scores have 16"),
                 address("LANE_BITS", a.lanes, "number of a token of a group"),
                 number("LANE_COUNT_BITS", a.lanes, "of a count of them"),
                 Parameter("HIGHEST_BITS", max(groups - 1, 1).bit_length() + 1, "token group of one of two heads"),

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
 
 from codesign.boards import DspType
 from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.program.build import PARTS, build_encoder
+from codesign.program.layout import Layout
 from codesign.simulation.engine import EngineRun
 from codesign.simulation.random_designs import RandomMatrix, random_run
+from codesign.simulation.random_encoders import random_encoder
 
 _E1, _E2 = DspType.DSP48E1, DspType.DSP48E2
 _BRAM, _URAM, _DDR = WeightMemory.BRAM, WeightMemory.URAM, WeightMemory.DDR
@@ -23,6 +29,7 @@ class SynthesisDesign:
         dsp_type: Of the device family.
         accelerator: The array.
         matrices: (N, K, memory, whether an activation follows) of each; half of the blocks are kept.
+        heads: Of the whole encoder whose matrices these are; 0: matrices alone.
     """
 
     name: str
@@ -30,12 +37,32 @@ class SynthesisDesign:
     dsp_type: DspType
     accelerator: Accelerator
     matrices: tuple[tuple[int, int, WeightMemory, bool], ...]
+    heads: int = 0
+
+    @property
+    def layout(self) -> Layout | None:
+        """Of the whole encoder, if it is one."""
+        if not self.heads:
+            return None
+        return Layout(self.accelerator, self.matrices[0][0], self.matrices[PARTS.index("ffn_in")][0], self.heads)
 
     def run(self) -> EngineRun:
         """The design on random numbers: a synthesiser finds nothing constant in its memories."""
-        shapes = [RandomMatrix(n, k, 0.5, table, memory) for n, k, memory, table in self.matrices]
-        run, _ = random_run(self.accelerator, shapes, 1, len(self.name), dsp_type=self.dsp_type)
-        return run
+        return _run(self)
+
+
+@cache
+def _run(design: SynthesisDesign) -> EngineRun:
+    a, seed = design.accelerator, len(design.name)
+    if design.layout is None:
+        shapes = [RandomMatrix(n, k, 0.5, table, memory) for n, k, memory, table in design.matrices]
+        return random_run(a, shapes, 1, seed, dsp_type=design.dsp_type)[0]
+    layers = len(design.matrices) // len(PARTS)
+    model = random_encoder(design.layout, layers, 0.5, np.random.default_rng(seed))
+    memories = [memory for _, _, memory, _ in design.matrices]
+    encoder, images = build_encoder(design.layout, layers, model.constants, model.packed, memories)
+    sentence = np.zeros((design.layout.hidden, 1), np.int8)
+    return EngineRun(a, design.dsp_type, images, model.packed, [sentence], encoder=encoder)
 
 
 def _array(
@@ -50,7 +77,9 @@ def _array(
     port: int = 128,
     axi: tuple[int, int] = (0, 128),
     stream: int = 0,
+    vector: int = 0,
 ) -> Accelerator:
+    """``vector``: features of all lanes that the vector unit takes per cycle."""
     ports, width = axi
     return Accelerator(
         rows=rows,
@@ -65,6 +94,7 @@ def _array(
         axi_port_bits=width,
         stream_bits=stream,
         requant_interval=interval,
+        vector_width=vector * lanes,
     )
 
 
@@ -130,5 +160,75 @@ DESIGNS = (
     SynthesisDesign("7 series, 8×8×4", True, _E1, _array(8, 8, 4, 2, port=64), _layer(96, 192, _BRAM)),
     SynthesisDesign(
         "7 series, 8×8×2, 1 port", False, _E1, _array(8, 8, 2, 1, axi=(1, 64)), _layer(64, 256, _DDR, _BRAM)
+    ),
+    SynthesisDesign(
+        "encoder 4×4×2", True, _E2, _array(4, 4, 2, 2, tokens=16, port=64, vector=2), _layer(16, 24, _BRAM), heads=2
+    ),
+    SynthesisDesign(
+        "encoder 4×8×4, one product per DSP",
+        False,
+        _E2,
+        _array(4, 8, 4, 2, packing=1, tokens=64, vector=4),
+        _layer(32, 48, _URAM, _BRAM, layers=2),
+        heads=2,
+    ),
+    SynthesisDesign(
+        "encoder 8×4×2 of int4, 1 port",
+        True,
+        _E2,
+        _array(8, 4, 2, 4, bits=4, tokens=32, axi=(1, 64), port=64, vector=4),
+        _layer(24, 32, _DDR),
+        heads=3,
+    ),
+    SynthesisDesign(
+        "encoder 8×8×3 of int4, 512-bit streams",
+        False,
+        _E2,
+        _array(8, 8, 3, 2, bits=4, stream=512, vector=8),
+        _layer(48, 96, _BRAM),
+        heads=4,
+    ),
+    SynthesisDesign(
+        "7 series, encoder 4×8×2",
+        True,
+        _E1,
+        _array(4, 8, 2, 1, tokens=100, port=64, vector=8),
+        _layer(32, 64, _BRAM),
+        heads=2,
+    ),
+    SynthesisDesign(
+        "7 series, encoder 8×8×2, 1 port",
+        False,
+        _E1,
+        _array(8, 8, 2, 2, tokens=64, axi=(1, 64), vector=8),
+        _layer(64, 64, _DDR, _BRAM),
+        heads=8,
+    ),
+    SynthesisDesign(
+        "encoder 8×8×4", True, _E2, _array(8, 8, 4, 2, tokens=64, vector=4), _layer(32, 64, _URAM, _BRAM), heads=4
+    ),
+    SynthesisDesign(
+        "encoder 8×8×2, 8 layers",
+        False,
+        _E2,
+        _array(8, 8, 2, 4, tokens=64, port=64, vector=2),
+        _layer(16, 32, _BRAM, layers=8),
+        heads=2,
+    ),
+    SynthesisDesign(
+        "encoder 16×8×2, 3 layers",
+        True,
+        _E2,
+        _array(16, 8, 2, 4, tokens=64, vector=4),
+        _layer(64, 128, _BRAM, layers=3),
+        heads=4,
+    ),
+    SynthesisDesign(
+        "encoder 8×12×4, 2 ports",
+        False,
+        _E2,
+        _array(8, 12, 4, 2, axi=(2, 128), vector=12),
+        _layer(48, 96, _DDR, _BRAM),
+        heads=4,
     ),
 )

@@ -26,13 +26,15 @@ _ALWAYS = (
     "accumulators",
     "requantiser",
     "engine_core",
-    "activation_buffers",
     "result_store",
     "weight_memory",
     "weight_loader",
     "registers",
     "engine",
 )
+_MATRICES_ALONE = ("activation_buffers",)
+_ENCODER = ("encoder_memories", "head_block", "residual_sums", "vector_unit")
+_PER_ELEMENT = ("exponential", "normaliser")  # of the vector unit
 _EXTERNAL = ("external_reader", "external_constants")
 _TABLES = ("activation_tables",)
 
@@ -66,26 +68,33 @@ def synthesise(run: EngineRun, work: Path) -> dict[str, Unit]:
         InputError: There is no Yosys.
         RuntimeError: Yosys refused a unit.
     """
-    accelerator, dsp_type, images = run.accelerator, run.dsp_type, run.images
-    values = {p.name: p.value for g in parameter_groups(accelerator, dsp_type, images) for p in g.items}
+    accelerator, dsp_type, images, encoder = run.accelerator, run.dsp_type, run.images, run.encoder
+    groups = parameter_groups(accelerator, dsp_type, images, encoder=encoder)
+    values = {p.name: p.value for g in groups for p in g.items}
     lanes = values["R"] // values["Q"] * values["L"]
     copies = dict.fromkeys(_ALWAYS, 1) | {
         "pe_row": -(-values["R"] // values["ROWS_PER_DSP"]),
         "requantiser": lanes,
     }
+    if encoder:
+        copies |= dict.fromkeys(_ENCODER, 1) | dict.fromkeys(_PER_ELEMENT, accelerator.vector_width)
+    else:
+        copies |= dict.fromkeys(_MATRICES_ALONE, 1)
     if values["EXTERNAL"]:
         copies |= dict.fromkeys(_EXTERNAL, 1)
     if values["TABLES"]:
         copies |= dict.fromkeys(_TABLES, lanes)
 
-    everything = rtl_files(accelerator, dsp_type, images, "synthesis", rom_tiles=True)
+    everything = rtl_files(accelerator, dsp_type, images, "synthesis", rom_tiles=True, encoder=encoder)
     sources = {name: content for name, content in everything.items() if name != TOP}  # a wrapper without logic
     for path in sorted((data_folder("sim") / "synth").glob("*.sv")):
         sources[path.name] = path.read_bytes()
     package = sources.pop("engine_pkg.sv")
     sources = {"engine_pkg.sv": package, **sources}
     boxes = {
-        f"{name}.sv": _black_box(sources[f"{name}.sv"].decode()).encode() for name in (*_ALWAYS, *_EXTERNAL, *_TABLES)
+        f"{name}.sv": _black_box(sources[f"{name}.sv"].decode()).encode()
+        for name in (*_ALWAYS, *_MATRICES_ALONE, *_ENCODER, *_PER_ELEMENT, *_EXTERNAL, *_TABLES)
+        if f"{name}.sv" in sources
     }
     cells: dict[str, dict[str, int]] = {}
     missing: dict[str, Path] = {}

@@ -95,6 +95,7 @@ def count_units(
                 sources.append(f"{number}_{name}")
             script += (
                 f"design -reset; read_slang -j 1 --single-unit --top {top}{options} {' '.join(sources)}; "
+                "proc; check -assert; "  # two drivers of a register, say, would be taken for no driver later on
                 f"synth_xilinx -family {family} -top {top} -flatten -noiopad -noclkbuf; "
                 f"tee -q -o {number}.json stat -json; "
             )

@@ -7,12 +7,12 @@ module activation_tables
     input  logic                         used,
     input  logic [TABLE_NUMBER_BITS-1:0] number,
     input  logic                         which,
-    input  logic [15:0]                  value,
-    output logic [15:0]                  result
+    input  logic [VALUE_BITS-1:0]        value,
+    output logic [VALUE_BITS-1:0]        result
 );
   /* verilator no_inline_module */
   logic [1:0] used_late;
-  logic [1:0][15:0] value_late;
+  logic [1:0][VALUE_BITS-1:0] value_late;
   logic [7:0] found;
 
   // Entry 0 is for −128.
@@ -30,5 +30,5 @@ module activation_tables
     used_late  <= {used_late[0], used};
     value_late <= {value_late[0], value};
   end
-  assign result = used_late[1] ? 16'($signed(found)) : value_late[1];
+  assign result = used_late[1] ? VALUE_BITS'($signed(found)) : value_late[1];
 endmodule

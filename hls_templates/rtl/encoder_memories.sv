@@ -18,7 +18,8 @@ module encoder_memories
 
     // The array's next job: whether it may begin.
     input  logic                            next_valid,
-    input  job_t                            next_job,
+    input  logic [COUNT_BITS-1:0]           need_vector,
+    input  logic [COUNT_BITS-1:0]           need_array,
     input  logic                            activation_take,
     output logic                            activation_ready,
 
@@ -65,7 +66,7 @@ module encoder_memories
   always_ff @(posedge clk) begin
     array_done       <= start ? '0 : array_done + COUNT_BITS'(ended);
     activation_ready <= next_valid && !activation_take && !reset
-        && vector_done >= next_job.need_vector && array_done >= next_job.need_array;
+        && vector_done >= need_vector && array_done >= need_array;
   end
 
   // ---- State: written by the vector unit, read as operands and as residuals.
@@ -295,5 +296,5 @@ module encoder_memories
   end
 
   logic unused;
-  assign unused = &{1'b0, residual_what, result_what, next_job, residual_place, result_place};
+  assign unused = &{1'b0, residual_what, result_what, residual_place, result_place};
 endmodule

@@ -107,7 +107,8 @@ module engine
   );
   // ---- The jobs of a run, for the array.
   logic core_job_valid, core_job_ready, core_last;
-  job_t core_job, next_job;
+  job_t core_job;
+  logic [COUNT_BITS-1:0] need_vector, need_array;
   logic next_valid, activation_ready, activation_take, activation_done, activation_buffer;
   job_walker u_core_jobs (
       .clk,
@@ -135,7 +136,7 @@ module engine
   logic [ROW_WORDS_BITS-1:0] result_words;
   drain_t result_what, residual_what;
   row_place_t result_place, residual_place;
-  logic [R/Q-1:0][L-1:0][15:0] result;
+  logic [R/Q-1:0][L-1:0][VALUE_BITS-1:0] result;
   logic residual_read, quotient_buffer;
   logic [GROUP_BITS-1:0] quotient_group;
   logic [L-1:0][21:0] quotients;
@@ -210,12 +211,6 @@ module engine
         .read_group(activation_group),
         .read_data(activation)
     );
-    logic [R/Q-1:0][L-1:0][7:0] bytes;
-    for (genvar r = 0; r < R / Q; r++) begin : g_row
-      for (genvar l = 0; l < L; l++) begin : g_lane
-        assign bytes[r][l] = result[r][l][7:0];
-      end
-    end
     result_store u_results (
         .clk,
         .reset,
@@ -225,7 +220,7 @@ module engine
         .write(result_valid),
         .write_last(result_what.last),
         .write_end(result_what.last && result_what.run_last),
-        .write_data(bytes),
+        .write_data(result),
         .m_valid(m_axis_tvalid),
         .m_ready(m_axis_tready),
         .m_data(m_axis_tdata),
@@ -235,7 +230,7 @@ module engine
     assign fetch_word = weight_word;
     assign quotients  = '0;
     logic unused;
-    assign unused = &{1'b0, buffer_job, buffer_last, activation_operand, next_valid, next_job, result, result_what,
+    assign unused = &{1'b0, buffer_job, buffer_last, activation_operand, next_valid, need_vector, need_array, result_what,
                       result_place, residual_what, residual_place, residual_read, quotient_buffer, quotient_group,
                       fetch_place, fetch_base, load_index, last_lanes};
   end else begin : g_encoder
@@ -252,7 +247,8 @@ module engine
         .s_last(s_axis_tlast),
         .framing_error(activation_error),
         .next_valid,
-        .next_job,
+        .need_vector,
+        .need_array,
         .activation_take,
         .activation_ready,
         .activation_operand,
@@ -391,7 +387,8 @@ module engine
       .activation_column,
       .activation_group,
       .next_valid,
-      .next_job,
+      .need_vector,
+      .need_array,
       .activation,
       .activation_ready,
       .activation_take,

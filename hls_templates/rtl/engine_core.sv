@@ -15,9 +15,10 @@ module engine_core
     output operand_t                        activation_operand,
     output logic [COLUMN_BITS-1:0]          activation_column,
     output logic [GROUP_BITS-1:0]           activation_group,
-    // The next job: what it needs.
+    // The next job: steps of either unit that must have ended.
     output logic                            next_valid,
-    output job_t                            next_job,
+    output logic [COUNT_BITS-1:0]           need_vector,
+    output logic [COUNT_BITS-1:0]           need_array,
     input  logic [C-1:0][L-1:0][7:0]        activation,
     input  logic                            activation_ready,
     output logic                            activation_take,
@@ -48,7 +49,7 @@ module engine_core
     output logic                            result_valid,
     output drain_t                          result_what,
     output row_place_t                      result_place,
-    output logic [R/Q-1:0][L-1:0][15:0]     result,
+    output logic [R/Q-1:0][L-1:0][VALUE_BITS-1:0] result,
     // What a residual sum reads, RESIDUAL_AHEAD cycles before its result; one cycle later a head's quotients are needed.
     output logic                            residual_read,
     output drain_t                          residual_what,
@@ -77,7 +78,7 @@ module engine_core
   assign job_ready       = sequencer_ready && constants_there;
   assign constants_late  = job_valid && !constants_there;
   always_comb begin
-    placed = job;
+    placed = VECTOR != 0 ? job : matrix_alone(job);
     if (job.memory == MEMORY_DDR) begin
       placed.index_base   = INDEX_ADDRESS_BITS'(scaled_by(32'(buffer), INDEX_BUFFER));
       placed.channel_base = CHANNEL_ADDRESS_BITS'(scaled_by(32'(buffer), CHANNEL_BUFFER));
@@ -162,7 +163,7 @@ module engine_core
   logic [CHANNEL_WORD_BITS-1:0] channel_word, chip_channel;
   logic [R/Q-1:0][CHANNEL_BITS-1:0] channel;
   logic channel_streamed;
-  logic [R/Q-1:0][L-1:0][15:0] requantised;
+  logic [R/Q-1:0][L-1:0][VALUE_BITS-1:0] requantised;
   logic unused_channel;  // its table bit, where the design has no tables
   assign unused_channel = &{1'b0, channel};
   if (CHANNEL_WORDS > 0) begin : g_channels
@@ -230,7 +231,17 @@ module engine_core
     assign result = requantised;
   end
   delay_valid #(.CYCLES(REQUANTISE_STAGES)) u_valid (.clk, .reset, .d(draining), .q(result_valid));
-  delay #(.WIDTH($bits(drain_t)), .CYCLES(REQUANTISE_STAGES)) u_result_what (.clk, .d(what), .q(result_what));
+  drain_t traced;
+  delay #(.WIDTH($bits(drain_t)), .CYCLES(REQUANTISE_STAGES)) u_result_what (.clk, .d(traced), .q(result_what));
+  always_comb begin
+    traced = what;
+    if (VECTOR == 0) begin
+      // Of a matrix's results only their end is asked for.
+      traced          = '0;
+      traced.last     = what.last;
+      traced.run_last = what.run_last;
+    end
+  end
 
   // ---- Where a matrix's results go is written beside their constants.
   if (VECTOR != 0) begin : g_places

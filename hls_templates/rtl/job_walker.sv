@@ -23,8 +23,8 @@ module job_walker
   always_comb begin
     job             = layer_job(job_layer);
     job.run_last    = last;
-    job.need_vector = job.need_vector + vector_base;
-    job.need_array  = job.need_array + array_base;
+    job.need_vector = VECTOR != 0 ? job.need_vector + vector_base : '0;
+    job.need_array  = VECTOR != 0 ? job.need_array + array_base : '0;
   end
 
   always_ff @(posedge clk) begin

@@ -24,14 +24,14 @@ module normaliser
   assign unused = &{1'b0, product, shifted};
 
   dsp_cell #(.A_BITS(25), .B_BITS(18)) u_normal (
-      .clk, .a({8'd0, deviation_late}), .b(32'($signed(distance))), .cascade_in('0), .sum(product)
+      .clk, .a({8'd0, deviation_late}), .b(32'($signed(distance))), .added('0), .sum(product)
   );
   assign rounded = 30'((product + (48'sd1 <<< (DEVIATION_PLACES - 1))) >>> DEVIATION_PLACES);
   // The offset, with the half that rounds, is added as the product's sum is.
-  dsp_cell #(.A_BITS(17), .B_BITS(16)) u_gain (
-      .clk, .a(32'($signed(gain))), .b(32'($signed(normal))), .cascade_in(offset_late), .sum(scaled)
+  dsp_cell #(.A_BITS(17), .B_BITS(16), .PORT_C(1'b1)) u_gain (
+      .clk, .a(32'($signed(gain))), .b(32'($signed(normal))), .added(offset_late), .sum(scaled)
   );
-  delay #(.WIDTH(48), .CYCLES(2)) u_offset (
+  delay #(.WIDTH(48), .CYCLES(1)) u_offset (
       .clk, .d(48'($signed(offset)) + (48'sd1 <<< (NORM_SHIFT - 1))), .q(offset_late)
   );
   assign shifted = scaled >>> NORM_SHIFT;

@@ -27,7 +27,7 @@ module pe_row
             .clk,
             .a(PACKING == 4 ? weight[First+k] : activation[First+k][d]),
             .b(PACKING == 4 ? activation[First+k][d] : weight[First+k]),
-            .cascade_in(cascade[k]),
+            .added(cascade[k]),
             .sum(cascade[k+1])
         );
       end

@@ -76,7 +76,7 @@ module registers
         && layer_first + layer_count <= 32'(LAYERS) && repeat_count != 0 && repeat_count < (32'd1 << REPEAT_BITS);
   end
   always_ff @(posedge clk)
-    last_lanes <= LANE_COUNT_BITS'(tokens[TOKEN_BITS-1:0]) + LANE_COUNT_BITS'(L)
+    last_lanes <= VECTOR == 0 ? '0 : LANE_COUNT_BITS'(tokens[TOKEN_BITS-1:0]) + LANE_COUNT_BITS'(L)
         - LANE_COUNT_BITS'(scaled_by(32'(groups), L));
   assign first   = LAYER_BITS'(layer_first);
   assign layers  = (LAYER_BITS + 1)'(layer_count);

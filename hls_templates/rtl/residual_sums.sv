@@ -30,7 +30,7 @@ module residual_sums
   localparam int Summed = 4;               // cycles of a residual sum
   localparam int Squared = Summed + 2 + D; // and until the squares of a word are added up
 
-  // ---- Sums: x·g + y·h on two DSPs, the half that rounds in the first one's cascade.
+  // ---- Sums: x·g + y·h on two DSPs, the half that rounds added by the first.
   logic valid_4;
   drain_t what_4;
   row_place_t place_4;
@@ -50,11 +50,11 @@ module residual_sums
       logic signed [47:0] first, both;
       logic unused;  // above the sum and behind the point
       assign unused = &{1'b0, both};
-      dsp_cell #(.A_BITS(17), .B_BITS(8)) u_residual (
-          .clk, .a({16'd0, gains[d][15:0]}), .b(32'($signed(residual[d][l]))), .cascade_in(48'sd32), .sum(first)
+      dsp_cell #(.A_BITS(17), .B_BITS(8), .PORT_C(1'b1)) u_residual (
+          .clk, .a({16'd0, gains[d][15:0]}), .b(32'($signed(residual[d][l]))), .added(48'sd32), .sum(first)
       );
       dsp_cell #(.A_BITS(17), .B_BITS(8), .OPERAND_STAGES(2)) u_value (
-          .clk, .a({16'd0, gains[d][31:16]}), .b(32'($signed(value[d][l][7:0]))), .cascade_in(first), .sum(both)
+          .clk, .a({16'd0, gains[d][31:16]}), .b(32'($signed(value[d][l][7:0]))), .added(first), .sum(both)
       );
       assign sum[d][l]     = both[23:6];
       assign element[d][l] = what_4.target == TO_SUMS ? sum[d][l] : 18'($signed(value_4[d][l]));
@@ -106,7 +106,7 @@ module residual_sums
       logic [17:0] late;
       delay #(.WIDTH(18), .CYCLES(d)) u_late (.clk, .d(sum[d][l]), .q(late));
       dsp_cell #(.A_BITS(18), .B_BITS(18)) u_square (
-          .clk, .a(32'($signed(late))), .b(32'($signed(late))), .cascade_in(cascade[d]), .sum(cascade[d+1])
+          .clk, .a(32'($signed(late))), .b(32'($signed(late))), .added(cascade[d]), .sum(cascade[d+1])
       );
     end
     always_comb begin

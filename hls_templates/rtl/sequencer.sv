@@ -49,9 +49,11 @@ module sequencer
     output logic                            drain,
     output drain_t                          drain_what,
 
-    // The next job, and what it reads is there; it begins; what it has read is no longer needed.
+    // The next job, with the steps that must have ended; what it reads is there; it begins; what it has read is no longer
+    // needed.
     output logic                            next_valid,
-    output job_t                            next_job,
+    output logic [COUNT_BITS-1:0]           need_vector,
+    output logic [COUNT_BITS-1:0]           need_array,
     input  logic                            activation_ready,
     output logic                            activation_take,
     output logic                            activation_done,
@@ -292,8 +294,9 @@ module sequencer
 
   assign next       = jobs[jobs_out];
   assign next_valid = jobs_count != 0;
-  assign next_job   = next;
-  assign unused     = &{1'b0, now, current.job_first, current.place};
+  assign need_vector = next.need_vector;
+  assign need_array  = next.need_array;
+  assign unused     = &{1'b0, next, now, current.job_first, current.place};
   // The last cycle of the present block; at a block row's end, of the row.
   assign slot_now  = now.memory == MEMORY_DDR ? groups : is_attention(now.memory) ? slot_head : slot;
   assign slot_over = current.empty || position >= slot_now - 1'b1;

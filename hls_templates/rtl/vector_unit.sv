@@ -338,22 +338,27 @@ module vector_unit
       .clk, .reset, .valid(fed), .total, .squares, .epsilon(step.epsilon), .tag(fed_token),
       .done(deviation_done), .mean, .result(deviation_found), .done_tag(done_token)
   );
-  logic [1:0][L-1:0][17:0] means;
-  logic [1:0][L-1:0][23:0] deviations;
+  logic parity_2;
+  assign parity_2 = word_2.group[0];
+  // Of each token two, of one token group and of the next.
+  logic [L-1:0][17:0] means;
+  logic [L-1:0][23:0] deviations;
   for (genvar l = 0; l < L; l++) begin : g_token
+    logic [1:0][17:0] two_means;
+    logic [1:0][23:0] two_deviations;
     always_ff @(posedge clk) begin
       if (deviation_done && done_token.lane == LANE_BITS'(l)) begin
-        means[done_token.parity][l]      <= mean;
-        deviations[done_token.parity][l] <= deviation_found;
+        two_means[done_token.parity]      <= mean;
+        two_deviations[done_token.parity] <= deviation_found;
       end
     end
+    assign means[l]      = two_means[parity_2];
+    assign deviations[l] = two_deviations[parity_2];
   end
 
   // ---- LayerNorm.
   logic [V-1:0][48:0] constants, constants_4;
   logic [V-1:0][L-1:0][7:0] normals;
-  logic parity_2;
-  assign parity_2 = word_2.group[0];
   rom #(
       .WIDTH(V * 49),
       .DEPTH(NORM_CONSTANTS),
@@ -370,8 +375,8 @@ module vector_unit
       normaliser u_normaliser (
           .clk,
           .sum(sums[v][l]),
-          .mean(means[parity_2][l]),
-          .deviation(deviations[parity_2][l]),
+          .mean(means[l]),
+          .deviation(deviations[l]),
           .gain(constants_4[v][16:0]),
           .offset(constants_4[v][48:17]),
           .result(normals[v][l])

@@ -26,7 +26,7 @@ module weight_registers
 
   // arrivals[k]: what reaches the columns that are k cycles late.
   arrival_t [CHAIN-1:0] arrivals;
-  assign arrivals[0] = '{load: load, head: load_head, swap: swap, index: load_index, word: load_word};
+  assign arrivals[0] = '{load: load, head: VECTOR != 0 && load_head, swap: swap, index: load_index, word: load_word};
   for (genvar k = 1; k < CHAIN; k++) begin : g_late
     always_ff @(posedge clk) arrivals[k] <= arrivals[k-1];
   end

@@ -14,10 +14,10 @@ module wide_product #(
   assign unused = &{1'b0, high};
 
   dsp_cell #(.A_BITS(18), .B_BITS(B_BITS)) u_low (
-      .clk, .a({15'd0, factor[16:0]}), .b(32'($signed(multiplier))), .cascade_in('0), .sum(low)
+      .clk, .a({15'd0, factor[16:0]}), .b(32'($signed(multiplier))), .added('0), .sum(low)
   );
   dsp_cell #(.A_BITS(16), .B_BITS(B_BITS), .OPERAND_STAGES(2), .SHIFT(17)) u_high (
-      .clk, .a(32'($signed(factor[32:17]))), .b(32'($signed(multiplier))), .cascade_in(low), .sum(high)
+      .clk, .a(32'($signed(factor[32:17]))), .b(32'($signed(multiplier))), .added(low), .sum(high)
   );
   always_ff @(posedge clk) low_late <= low[16:0];
   assign product = {high[33:0], low_late};

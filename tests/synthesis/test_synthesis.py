@@ -130,8 +130,8 @@ def test_yosys_puts_the_plain_cell_into_one_dsp_too() -> None:
     top = """
 module top (input logic clk, input logic [31:0] a0, b0, a1, b1, output logic signed [47:0] sum);
   logic signed [47:0] first;
-  dsp_cell #(.A_BITS(25), .B_BITS(18)) u_0 (.clk, .a(a0), .b(b0), .cascade_in('0), .sum(first));
-  dsp_cell #(.A_BITS(25), .B_BITS(18)) u_1 (.clk, .a(a1), .b(b1), .cascade_in(first), .sum(sum));
+  dsp_cell #(.A_BITS(25), .B_BITS(18)) u_0 (.clk, .a(a0), .b(b0), .added('0), .sum(first));
+  dsp_cell #(.A_BITS(25), .B_BITS(18)) u_1 (.clk, .a(a1), .b(b1), .added(first), .sum(sum));
 endmodule
 """
     source = "".join((folder / name).read_text(encoding="utf-8") for name in ("delay.sv", "dsp_cell.sv")) + top
