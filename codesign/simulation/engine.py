@@ -414,6 +414,7 @@ def _build(
     flags = [
         *FLAGS,
         *(["-Wno-fatal"] if run.changed else []),
+        *(["+define+CODESIGN_ENCODER"] if run.encoder else []),
         *(["--trace-fst"] if waves and compiles("#include <lz4.h>") else []),
     ]
     tools = (verilator_version(), version("cocotb"), optimise, waves)

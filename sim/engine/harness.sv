@@ -185,7 +185,7 @@ module harness
   logic [31:0] now, loads, begins, sums, writes, sends;
   logic [31:0] times[5*JOBS];
   always_ff @(posedge clk) now <= started ? 1 : now + 1;
-  if (VECTOR == 0) begin : g_matrices
+`ifndef CODESIGN_ENCODER
   always_ff @(posedge clk) begin
     if (u_engine.g_matrices.u_activations.job_arrived) begin
       times[5*(loads%JOBS)] <= now + 1;
@@ -211,53 +211,53 @@ module harness
       {loads, begins, sums, writes, sends} <= '0;
     end
   end
-  end else begin : g_encoder
-    // Of the array's steps, begin and end, and behind them of the vector unit's.
-    localparam int Vector = 2 * LAYERS;
-    always_ff @(posedge clk) begin
-      if (u_engine.activation_take) begin
-        times[2*(begins%LAYERS)] <= now;
-        begins <= begins + 1;
-      end
-      if (u_engine.g_encoder.u_memories.ended) begin
-        times[2*(writes%LAYERS)+1] <= now;
-        writes <= writes + 1;
-      end
-      if (u_engine.g_encoder.u_memories.u_vector.begin_step) begin
-        times[Vector+2*(loads%VECTOR_STEPS)] <= now;
-        loads <= loads + 1;
-      end
-      if (u_engine.g_encoder.u_memories.u_vector.step_done) begin
-        times[Vector+2*(sums%VECTOR_STEPS)+1] <= now;
-        sums <= sums + 1;
-      end
-      if (!reset_n) {loads, begins, sums, writes, sends} <= '0;
+`else
+  // Of the array's steps, begin and end, and behind them of the vector unit's.
+  localparam int Vector = 2 * LAYERS;
+  always_ff @(posedge clk) begin
+    if (u_engine.activation_take) begin
+      times[2*(begins%LAYERS)] <= now;
+      begins <= begins + 1;
     end
+    if (u_engine.g_encoder.u_memories.ended) begin
+      times[2*(writes%LAYERS)+1] <= now;
+      writes <= writes + 1;
+    end
+    if (u_engine.g_encoder.u_memories.u_vector.begin_step) begin
+      times[Vector+2*(loads%VECTOR_STEPS)] <= now;
+      loads <= loads + 1;
+    end
+    if (u_engine.g_encoder.u_memories.u_vector.step_done) begin
+      times[Vector+2*(sums%VECTOR_STEPS)+1] <= now;
+      sums <= sums + 1;
+    end
+    if (!reset_n) {loads, begins, sums, writes, sends} <= '0;
+  end
 
-    // What every step gives, word by word.
-    if (TRACE_ARRAY > 0) begin : g_trace
-      logic [D*L*16-1:0] array_words[TRACE_ARRAY];
-      logic [V*L*8-1:0] vector_words[TRACE_VECTOR];
-      logic [31:0] array_count, vector_count;
-      always_ff @(posedge clk) begin
-        if (u_engine.g_encoder.u_memories.result_wanted) begin
-          array_words[array_count % TRACE_ARRAY] <= u_engine.result;
-          array_count <= array_count + 1;
-        end
-        if (u_engine.g_encoder.u_memories.u_vector.valid_end) begin
-          vector_words[vector_count % TRACE_VECTOR] <= u_engine.g_encoder.u_memories.u_vector.end_data;
-          vector_count <= vector_count + 1;
-        end
-        // Of the last sentence.
-        if (u_engine.g_encoder.u_memories.u_vector.begin_step
-            && u_engine.g_encoder.u_memories.u_vector.step.kind == LOAD) {array_count, vector_count} <= '0;
+  // What every step gives, word by word.
+  if (TRACE_ARRAY > 0) begin : g_trace
+    logic [D*L*16-1:0] array_words[TRACE_ARRAY];
+    logic [V*L*8-1:0] vector_words[TRACE_VECTOR];
+    logic [31:0] array_count, vector_count;
+    always_ff @(posedge clk) begin
+      if (u_engine.g_encoder.u_memories.result_wanted) begin
+        array_words[array_count % TRACE_ARRAY] <= u_engine.result;
+        array_count <= array_count + 1;
       end
-      always_ff @(posedge dump) begin
-        $writememh("array.mem", array_words);
-        $writememh("vector.mem", vector_words);
+      if (u_engine.g_encoder.u_memories.u_vector.valid_end) begin
+        vector_words[vector_count % TRACE_VECTOR] <= u_engine.g_encoder.u_memories.u_vector.end_data;
+        vector_count <= vector_count + 1;
       end
+      // Of the last sentence.
+      if (u_engine.g_encoder.u_memories.u_vector.begin_step
+          && u_engine.g_encoder.u_memories.u_vector.step.kind == LOAD) {array_count, vector_count} <= '0;
+    end
+    always_ff @(posedge dump) begin
+      $writememh("array.mem", array_words);
+      $writememh("vector.mem", vector_words);
     end
   end
+`endif
 
   always_ff @(posedge dump) begin
     $writememh("results.mem", kept);
