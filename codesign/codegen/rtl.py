@@ -293,7 +293,7 @@ def parameter_groups(
     fetch = ceil_div(a.block_bits, a.weight_port_bits)
     longest_fetch = max(fetch, encoder.layout.head_words) if encoder else fetch
     words = {name: len(content) for name, (_, _, content) in images.contents.items()}
-    columns = max(ceil_div(m.in_features, a.cols) for m in images.matrices)
+    columns = matrix_columns = max(ceil_div(m.in_features, a.cols) for m in images.matrices)
     if encoder:
         columns = max(columns, encoder.layout.groups * encoder.layout.key_columns, encoder.layout.head_columns)
     index_bits = images.contents["index"][1] if "index" in images.contents else bits_of_index(columns)
@@ -302,7 +302,7 @@ def parameter_groups(
     beat = beat_bits(a) or a.weight_port_bits
     most = {part: max((m.parts[part].words for m in streamed), default=0) for part in Part if part is not Part.TABLES}
     place = place_bits(encoder.layout).total if encoder else 0
-    channel_bits = a.rows // a.requant_interval * CHANNEL_BITS + place
+    channel_bits = arrays.channel_bits(a, place)
     channel_beats = ceil_div(channel_bits, beat)
     index_buffer = max(most[Part.INDEX] * beat // STREAMED_INDEX_BITS, 1)
     channel_buffer = max(most[Part.CHANNELS] // channel_beats, 1)
@@ -338,26 +338,24 @@ def parameter_groups(
         "ACCUMULATOR": arrays.accumulators(a),
         "RESULT": arrays.result_buffers(a, block_rows),
         "WEIGHT": arrays.weight_rom(a, words.get("weights_bram", 0)),
-        "INDEX": arrays.index_rom(columns, words.get("index", 0)),
-        "CHANNEL": arrays.channel_rom(a, words.get("channels", 0)),
+        "INDEX": arrays.index_rom(matrix_columns, words.get("index", 0)),
+        "CHANNEL": arrays.channel_rom(a, words.get("channels", 0), place),
         "TABLE": arrays.activation_tables(a, tables),
         "READ": arrays.read_buffers(a),
         "STREAMED_INDEX": arrays.streamed_index(a, index_buffer if streamed else 0),
-        "STREAMED_CHANNEL": arrays.streamed_channels(a, channel_buffer if streamed else 0),
+        "STREAMED_CHANNEL": arrays.streamed_channels(a, channel_buffer if streamed else 0, place),
     }
-
     if encoder:
         p = {name: value for name, value, _ in own}
-        word = a.lanes * ACTIVATION_BITS
         memories |= {
-            "RESULT": Array(result_bits + 2, sides.result_words, a.activation_memory),
-            "STATE": Array(p["V"] * word, p["STATE_WORDS"], a.activation_memory, registered=True),
-            "WORK": Array(drained * word, p["WORK_WORDS"], a.activation_memory, registered=True),
-            "KEY": Array(drained * word, p["KEY_MEMORY_WORDS"], a.activation_memory, registered=True),
-            "VALUE": Array(drained * word, p["VALUE_MEMORY_WORDS"], a.activation_memory, registered=True),
-            "SUM": Array(drained * a.lanes * 18, p["SUM_WORDS"], a.activation_memory, registered=True),
-            "GAIN": Array(drained * 32, p["GAIN_WORDS"], rom=True, registered=True),
-            "NORM": Array(p["V"] * 49, p["NORM_CONSTANTS"], rom=True, registered=True),
+            "RESULT": arrays.encoder_results(a, sides.result_words),
+            "STATE": arrays.state_memory(a, p["STATE_WORDS"]),
+            "WORK": arrays.work_memory(a, p["WORK_WORDS"]),
+            "KEY": arrays.work_memory(a, p["KEY_MEMORY_WORDS"]),
+            "VALUE": arrays.value_memory(a, p["VALUE_MEMORY_WORDS"]),
+            "SUM": arrays.sum_memory(a, p["SUM_WORDS"]),
+            "GAIN": arrays.gain_rom(a, p["GAIN_WORDS"]),
+            "NORM": arrays.norm_rom(a, p["NORM_CONSTANTS"]),
         }
 
     return [
