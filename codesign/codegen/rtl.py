@@ -25,8 +25,10 @@ from codesign.names import harmless
 from codesign.numerics import ACTIVATION_BITS, CHANNEL_BITS, sum_bits
 from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text, streamed_entries
 from codesign.packing.words import CHANNEL_FIELDS, Words
+from codesign.program import timeline
 from codesign.program.constants import place_bits
 from codesign.program.device import Encoder
+from codesign.program.layout import Layout
 from codesign.shipped import data_folder
 
 RTL = "rtl"
@@ -250,7 +252,7 @@ def array_steps(accelerator: Accelerator, images: ImageSet, encoder: Encoder | N
 
 
 _MATRICES_ALONE = (
-    *(("V", 1), ("FEATURES", 1), ("HEAD_COLUMNS", 1), ("HEAD_ROWS", 1), ("HEAD_WORDS", 1)),
+    *(("HEAD_COLUMNS", 1), ("HEAD_ROWS", 1), ("HEAD_WORDS", 1)),
     *(("LAST_HEAD_PARTS", 1), ("KEY_ROWS", 1), ("KEY_COLUMNS", 1), ("KEY_WORDS", 1), ("LAST_KEY_PARTS", 1)),
     *(("STATE_PARTS", 1), ("SUM_BANKS", 1), ("PLACE_COLUMN_BITS", 1), ("PLACE_SUB_BITS", 1), ("BASE_BITS", 1)),
     *(("HEAD_COUNT_BITS", 1), ("STATIONARY_BITS", 1), ("STATIONARY_LANE_BITS", 1), ("KEY_LANE_BITS", 1)),
@@ -293,7 +295,7 @@ def parameter_groups(
     fetch = ceil_div(a.block_bits, a.weight_port_bits)
     longest_fetch = max(fetch, encoder.layout.head_words) if encoder else fetch
     words = {name: len(content) for name, (_, _, content) in images.contents.items()}
-    columns = max(ceil_div(m.in_features, a.cols) for m in images.matrices)
+    columns = matrix_columns = max(ceil_div(m.in_features, a.cols) for m in images.matrices)
     if encoder:
         columns = max(columns, encoder.layout.groups * encoder.layout.key_columns, encoder.layout.head_columns)
     index_bits = images.contents["index"][1] if "index" in images.contents else bits_of_index(columns)
@@ -302,7 +304,7 @@ def parameter_groups(
     beat = beat_bits(a) or a.weight_port_bits
     most = {part: max((m.parts[part].words for m in streamed), default=0) for part in Part if part is not Part.TABLES}
     place = place_bits(encoder.layout).total if encoder else 0
-    channel_bits = a.rows // a.requant_interval * CHANNEL_BITS + place
+    channel_bits = arrays.channel_bits(a, place)
     channel_beats = ceil_div(channel_bits, beat)
     index_buffer = max(most[Part.INDEX] * beat // STREAMED_INDEX_BITS, 1)
     channel_buffer = max(most[Part.CHANNELS] // channel_beats, 1)
@@ -338,26 +340,24 @@ def parameter_groups(
         "ACCUMULATOR": arrays.accumulators(a),
         "RESULT": arrays.result_buffers(a, block_rows),
         "WEIGHT": arrays.weight_rom(a, words.get("weights_bram", 0)),
-        "INDEX": arrays.index_rom(columns, words.get("index", 0)),
-        "CHANNEL": arrays.channel_rom(a, words.get("channels", 0)),
+        "INDEX": arrays.index_rom(matrix_columns, words.get("index", 0)),
+        "CHANNEL": arrays.channel_rom(a, words.get("channels", 0), place),
         "TABLE": arrays.activation_tables(a, tables),
         "READ": arrays.read_buffers(a),
         "STREAMED_INDEX": arrays.streamed_index(a, index_buffer if streamed else 0),
-        "STREAMED_CHANNEL": arrays.streamed_channels(a, channel_buffer if streamed else 0),
+        "STREAMED_CHANNEL": arrays.streamed_channels(a, channel_buffer if streamed else 0, place),
     }
-
     if encoder:
         p = {name: value for name, value, _ in own}
-        word = a.lanes * ACTIVATION_BITS
         memories |= {
-            "RESULT": Array(result_bits + 2, sides.result_words, a.activation_memory),
-            "STATE": Array(p["V"] * word, p["STATE_WORDS"], a.activation_memory, registered=True),
-            "WORK": Array(drained * word, p["WORK_WORDS"], a.activation_memory, registered=True),
-            "KEY": Array(drained * word, p["KEY_MEMORY_WORDS"], a.activation_memory, registered=True),
-            "VALUE": Array(drained * word, p["VALUE_MEMORY_WORDS"], a.activation_memory, registered=True),
-            "SUM": Array(drained * a.lanes * 18, p["SUM_WORDS"], a.activation_memory, registered=True),
-            "GAIN": Array(drained * 32, p["GAIN_WORDS"], rom=True, registered=True),
-            "NORM": Array(p["V"] * 49, p["NORM_CONSTANTS"], rom=True, registered=True),
+            "RESULT": arrays.encoder_results(a, sides.result_words),
+            "STATE": arrays.state_memory(a, p["STATE_WORDS"]),
+            "WORK": arrays.work_memory(a, p["WORK_WORDS"]),
+            "KEY": arrays.work_memory(a, p["KEY_MEMORY_WORDS"]),
+            "VALUE": arrays.value_memory(a, p["VALUE_MEMORY_WORDS"]),
+            "SUM": arrays.sum_memory(a, p["SUM_WORDS"]),
+            "GAIN": arrays.gain_rom(a, p["GAIN_WORDS"]),
+            "NORM": arrays.norm_rom(a, p["NORM_CONSTANTS"]),
         }
 
     return [
@@ -367,9 +367,17 @@ def parameter_groups(
                 Parameter("VECTOR", int(encoder is not None), "1 with a vector unit"),
                 Parameter("D", drained, "R / Q, features that leave the array at a time"),
                 Parameter("VALUE_BITS", 16 if encoder else 8, "of a result: scores have 16"),
-                address("LANE_BITS", a.lanes, "number of a token of a group"),
-                number("LANE_COUNT_BITS", a.lanes, "of a count of them"),
-                Parameter("HIGHEST_BITS", max(groups - 1, 1).bit_length() + 1, "token group of one of two heads"),
+                number("LANE_COUNT_BITS", a.lanes, "of a count of tokens of a group"),
+                *(
+                    (
+                        address("LANE_BITS", a.lanes, "number of one"),
+                        Parameter(
+                            "HIGHEST_BITS", max(groups - 1, 1).bit_length() + 1, "token group of one of two heads"
+                        ),
+                    )
+                    if encoder
+                    else ()
+                ),
                 *(Parameter(*item) for item in own),
             ),
         ),
@@ -520,17 +528,24 @@ def parameter_groups(
                     requantise_stages(has_tables(images)),
                     "from reading an accumulator to its result",
                 ),
-                Parameter("RESULT_STAGES", drained + 4, "until a result's traces are all there"),
                 Parameter("RESIDUAL_AHEAD", 3, "from asking for a residual to its result"),
-                Parameter("QUOTIENT_STAGES", 16, "of a quotient"),
-                Parameter("ROOT_STAGES", 16, "of a root"),
-                Parameter("EXPONENTIAL_STAGES", 3, "of an exponential"),
-                Parameter("NORMALISER_STAGES", 9, "of a normalised value"),
-                Parameter("NORMAL_LEAD", 5, "of these, until its constants are needed"),
-                Parameter("NORM_LEAD", a.lanes + 46, "from a LayerNorm's begin to its first word"),
+                *(_encoder_stages(encoder.layout) if encoder else ()),
             ),
         ),
     ]
+
+
+def _encoder_stages(layout: Layout) -> tuple[Parameter, ...]:
+    """The register stages of what only an encoder has, as its timing counts with them."""
+    return (
+        Parameter("RESULT_STAGES", timeline.result_stages(layout), "until a result's traces are all there"),
+        Parameter("QUOTIENT_STAGES", timeline.QUOTIENT_STAGES, "of a quotient"),
+        Parameter("ROOT_STAGES", timeline.ROOT_STAGES, "of a root"),
+        Parameter("EXPONENTIAL_STAGES", timeline.EXPONENTIAL_STAGES, "of an exponential"),
+        Parameter("NORMALISER_STAGES", timeline.NORMALISER_STAGES, "of a normalised value"),
+        Parameter("NORMAL_LEAD", 5, "of these, until its constants are needed"),
+        Parameter("NORM_LEAD", timeline.norm_lead(layout), "from a LayerNorm's begin to its first word"),
+    )
 
 
 def engine_streams(accelerator: Accelerator, images: ImageSet) -> Streams:

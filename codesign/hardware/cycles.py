@@ -97,7 +97,7 @@ def block_cycles(accelerator: Accelerator, tokens: int, memory: WeightMemory, by
 
 def array_stages(accelerator: Accelerator, dsp_type: DspType) -> int:
     """Cycles from a token group's entry into the array to its sums."""
-    packing = dsp_packing(dsp_type, accelerator.weight_bits, accelerator.dsp_packing)
+    packing = dsp_packing(dsp_type, accelerator.held_bits, accelerator.dsp_packing)
     chain, segments = packing.cascades(accelerator.cols)
     # Each DSP of a cascade adds one stage, each level of the adder tree behind the cascades another.
     return sum(_ARRAY_STAGES.values()) + (chain - 1) + (segments - 1).bit_length()

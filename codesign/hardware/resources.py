@@ -17,10 +17,11 @@ from codesign.boards import Board, DspType
 from codesign.files import read_yaml
 from codesign.hardware import arrays
 from codesign.hardware.accelerator import Accelerator, SparseMatrix, WeightMemory
+from codesign.hardware.arrays import EncoderSizes
 from codesign.hardware.dsp import WIDE_PORT_BITS, dsp_packing
 from codesign.hardware.images import block_words
-from codesign.hardware.logic import WHAT, Counts, choices, engine_logic, stream_logic, weight_logic
-from codesign.hardware.memories import Storage, ceil_div, distributed_luts
+from codesign.hardware.logic import WHAT, Counts, choices, encoder_logic, engine_logic, stream_logic, weight_logic
+from codesign.hardware.memories import DEEPEST_DISTRIBUTED, Storage, ceil_div, distributed_luts
 from codesign.numerics import ACCUMULATOR_BITS, MULTIPLIER_BITS
 
 RESOURCES = ("lut", "ff", "bram18", "uram", "dsp")
@@ -95,7 +96,7 @@ def multiplier_dsps(width_a: int, width_b: int, dsp_type: DspType) -> int:
 
 def array_dsps(accelerator: Accelerator, dsp_type: DspType) -> int:
     """DSPs of the array: R·C·L products, packed."""
-    packing = dsp_packing(dsp_type, accelerator.weight_bits, accelerator.dsp_packing)
+    packing = dsp_packing(dsp_type, accelerator.held_bits, accelerator.dsp_packing)
     rows = ceil_div(accelerator.rows, packing.weights)
     lanes = ceil_div(accelerator.lanes, packing.activations)
     return rows * accelerator.cols * lanes
@@ -107,16 +108,33 @@ def requantiser_dsps(accelerator: Accelerator, dsp_type: DspType) -> int:
     return count * multiplier_dsps(ACCUMULATOR_BITS + 1, MULTIPLIER_BITS + 1, dsp_type)
 
 
-def engine_resources(accelerator: Accelerator, dsp_type: DspType, tables: int) -> dict[str, Resources]:
+def vector_dsps(accelerator: Accelerator, dsp_type: DspType) -> dict[str, int]:
+    """DSPs of what stands around the array in an encoder, by module.
+
+    Three products of each residual sum (two gains, its square), two of each result of LayerNorm (deviation, gain),
+    and for one token at a time its mean and its spread.
+    """
+    drained = accelerator.rows // accelerator.requant_interval * accelerator.lanes
+    return {
+        "residual_sums": 3 * drained,
+        "normaliser": 2 * accelerator.vector_width,
+        "vector_unit": multiplier_dsps(33, 17, dsp_type) + multiplier_dsps(33, 18, dsp_type),
+    }
+
+
+def engine_resources(
+    accelerator: Accelerator, dsp_type: DspType, tables: int, encoder: EncoderSizes | None = None
+) -> dict[str, Resources]:
     """Resources that do not depend on the matrices' sizes: module of ``hls_templates/rtl`` → counts.
 
     Args:
         accelerator: The design.
         dsp_type: Of the device.
         tables: Matrices with an activation by table behind them.
+        encoder: What a whole encoder has beside these.
     """
     return merged(
-        priced_logic(engine_logic(accelerator, dsp_type, tables)),
+        priced_logic(engine_logic(accelerator, dsp_type, tables, encoder)),
         priced_memories(arrays.engine_memories(accelerator, tables), dsp_type),
         {
             "pe_row": Resources(dsp=array_dsps(accelerator, dsp_type)),
@@ -137,6 +155,27 @@ def buffer_resources(
     )
 
 
+def encoder_resources(
+    accelerator: Accelerator, dsp_type: DspType, encoder: EncoderSizes, placed: Sequence[Placed], tables: int
+) -> dict[str, Resources]:
+    """Resources of a whole encoder: module of ``hls_templates/rtl`` → counts.
+
+    Args:
+        accelerator: The design.
+        dsp_type: Of the device.
+        encoder: What it has beside the array and its matrices.
+        placed: All matrices.
+        tables: Matrices with an activation by table behind them.
+    """
+    return merged(
+        engine_resources(accelerator, dsp_type, tables, encoder),
+        priced_logic(encoder_logic(accelerator, encoder)),
+        priced_memories(arrays.encoder_memories(accelerator, encoder), dsp_type),
+        {module: Resources(dsp=count) for module, count in vector_dsps(accelerator, dsp_type).items()},
+        weight_resources(accelerator, dsp_type, placed, encoder),
+    )
+
+
 @dataclass(frozen=True)
 class Placed:
     """``count`` matrices alike, whose weights lie in the same memory."""
@@ -146,8 +185,10 @@ class Placed:
     count: int
 
 
-def weight_contents(accelerator: Accelerator, placed: Sequence[Placed]) -> arrays.Contents:
-    """What the memories hold of placed matrices."""
+def weight_contents(
+    accelerator: Accelerator, placed: Sequence[Placed], encoder: EncoderSizes | None = None
+) -> arrays.Contents:
+    """What the memories hold of placed matrices, and of the heads of an encoder."""
     words = dict.fromkeys(WeightMemory, 0)
     entries = channel_rows = streamed_entries = streamed_rows = 0
     for p in placed:
@@ -165,20 +206,23 @@ def weight_contents(accelerator: Accelerator, placed: Sequence[Placed]) -> array
         bram_words=words[WeightMemory.BRAM] * per_block,
         uram_words=words[WeightMemory.URAM] * per_block,
         index_entries=entries,
-        channel_words=channel_rows * interval,
+        channel_words=channel_rows * interval + (encoder.head_channels if encoder else 0),
         streamed_entries=streamed_entries,
         streamed_channel_words=streamed_rows * interval,
+        place_bits=encoder.place_bits if encoder else 0,
     )
 
 
-def weight_resources(accelerator: Accelerator, dsp_type: DspType, placed: Sequence[Placed]) -> dict[str, Resources]:
+def weight_resources(
+    accelerator: Accelerator, dsp_type: DspType, placed: Sequence[Placed], encoder: EncoderSizes | None = None
+) -> dict[str, Resources]:
     """Weight, index and channel-constant memories of all matrices that the engine runs, with what reads them.
 
     Matrices in external memory keep only their index and constants on chip, three at a time.
     """
-    contents = weight_contents(accelerator, placed)
+    contents = weight_contents(accelerator, placed, encoder)
     return merged(
-        priced_logic(weight_logic(accelerator, contents)),
+        priced_logic(weight_logic(accelerator, contents, encoder)),
         priced_memories(arrays.weight_memories(accelerator, contents), dsp_type),
     )
 
@@ -219,6 +263,9 @@ def priced_memories(memories: arrays.Memories, dsp_type: DspType) -> dict[str, R
 def _memory(array: arrays.Array, dsp_type: DspType) -> Resources:
     if not array.depth or not array.width or not array.copies:
         return Resources()
+    if array.direct:
+        chosen = array.width * choices(ceil_div(array.depth, DEEPEST_DISTRIBUTED))
+        return Resources(lut=array.copies * (distributed_luts(array.width, array.depth, dsp_type) + chosen))
     if array.distributed:
         # Block RAM and URAM have the first of these registers in them.
         bits = array.width * array.copies * (2 if array.registered else 1)

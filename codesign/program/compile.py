@@ -161,10 +161,19 @@ def _ordered(order: list[ArrayStep | VectorStep], buffers: Iterable[Buffer]) -> 
         else:
             after_array = max((n + 1 for n, other in enumerate(array) if _conflict(step, other)), default=0)
             vector.append(replace(step, after_array=after_array))
+    return Program(tuple(array), tuple(vector), _words(buffers))
+
+
+def memory_words(layout: Layout) -> dict[Memory, int]:
+    """Words of each memory, as every program has them."""
+    return _words(_buffers(layout).values())
+
+
+def _words(buffers: Iterable[Buffer]) -> dict[Memory, int]:
     sizes = dict.fromkeys(Memory, 0)
     for buffer in buffers:
         sizes[buffer.memory] = max(sizes[buffer.memory], buffer.base + buffer.words)
-    return Program(tuple(array), tuple(vector), sizes)
+    return sizes
 
 
 def _conflict(step: ArrayStep | VectorStep, before: ArrayStep | VectorStep) -> bool:

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign.hardware.arrays import GAIN_BITS, NORM_GAIN_BITS
 from codesign.hardware.memories import ceil_div
 from codesign.numerics import BIAS_BITS, CHANNEL_BITS
 from codesign.packing.words import Words, channel_words
 from codesign.program.layout import Layout
-
-GAIN_BITS = 16
-NORM_GAIN_BITS = 17
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,14 @@ from scipy.optimize import nnls
 from codesign.files import write_text
 from codesign.hardware import arrays
 from codesign.hardware.accelerator import sparse_matrix
-from codesign.hardware.logic import WHAT, engine_logic, stream_logic, weight_logic
+from codesign.hardware.arrays import EncoderSizes
+from codesign.hardware.logic import WHAT, encoder_logic, engine_logic, stream_logic, weight_logic
 from codesign.hardware.resources import (
     COEFFICIENTS_FILE,
     Placed,
     Resources,
     buffer_resources,
+    encoder_resources,
     engine_resources,
     merged,
     priced_memories,
@@ -24,6 +26,8 @@ from codesign.hardware.resources import (
     weight_resources,
 )
 from codesign.models import Matrix
+from codesign.program.build import PARTS
+from codesign.program.resources import encoder_sizes
 from codesign.synthesis.designs import SynthesisDesign
 from codesign.synthesis.units import Unit
 
@@ -32,7 +36,9 @@ Counted = Mapping[str, Unit]
 
 def predicted(design: SynthesisDesign) -> dict[str, Resources]:
     """What the resource model says of a design, by module."""
-    a, dsp_type, placed = design.accelerator, design.dsp_type, _placed(design)
+    a, dsp_type, placed, encoder = design.accelerator, design.dsp_type, _placed(design), _sizes(design)
+    if encoder:
+        return encoder_resources(a, dsp_type, encoder, placed, _tables(design))
     return merged(
         engine_resources(a, dsp_type, _tables(design)),
         buffer_resources(a, dsp_type, [p.sparse for p in placed]),
@@ -42,6 +48,10 @@ def predicted(design: SynthesisDesign) -> dict[str, Resources]:
 
 def _tables(design: SynthesisDesign) -> int:
     return sum(table for *_, table in design.matrices)
+
+
+def _sizes(design: SynthesisDesign) -> EncoderSizes | None:
+    return encoder_sizes(design.layout, len(design.matrices) // len(PARTS)) if design.layout else None
 
 
 def _placed(design: SynthesisDesign) -> list[Placed]:
@@ -54,19 +64,20 @@ def _placed(design: SynthesisDesign) -> list[Placed]:
 
 def _contents(design: SynthesisDesign) -> tuple[dict[str, Mapping[str, float]], dict[str, Resources]]:
     """(what the modules consist of, what their memories take)."""
-    a, placed = design.accelerator, _placed(design)
-    contents = weight_contents(a, placed)
+    a, placed, encoder = design.accelerator, _placed(design), _sizes(design)
+    contents = weight_contents(a, placed, encoder)
     columns = max(-(-k // a.cols) for _, k, *_ in design.matrices)
     block_rows = max(p.sparse.block_rows for p in placed)
+    around = arrays.encoder_memories(a, encoder) if encoder else arrays.buffer_memories(a, columns, block_rows)
     memories = merged(
         priced_memories(arrays.engine_memories(a, _tables(design)), design.dsp_type),
-        priced_memories(arrays.buffer_memories(a, columns, block_rows), design.dsp_type),
+        priced_memories(around, design.dsp_type),
         priced_memories(arrays.weight_memories(a, contents), design.dsp_type),
     )
     counts: dict[str, Mapping[str, float]] = {
-        **engine_logic(a, design.dsp_type, _tables(design)),
-        **stream_logic(a),
-        **weight_logic(a, contents),
+        **engine_logic(a, design.dsp_type, _tables(design), encoder),
+        **(encoder_logic(a, encoder) if encoder else stream_logic(a)),
+        **weight_logic(a, contents, encoder),
     }
     return counts, memories
 

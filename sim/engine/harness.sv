@@ -9,9 +9,11 @@ module harness
     parameter int LOAD_BEATS = 1, // of weights for URAM
     parameter int EXTERNAL_BEATS = 1,
     parameter int OUT_BEATS = 1,  // of the results that are kept
-    parameter int JOBS      = 1,
+`ifdef CODESIGN_ENCODER
     parameter int TRACE_ARRAY = 0,  // words of results that are kept, of all steps of the array
-    parameter int TRACE_VECTOR = 0  // and of the vector unit
+    parameter int TRACE_VECTOR = 0,  // and of the vector unit
+`endif
+    parameter int JOBS      = 1
 ) (
     input  logic        clk,
     input  logic        reset_n,

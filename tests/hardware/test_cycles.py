@@ -176,6 +176,13 @@ def test_even_spread_keeps_every_block() -> None:
     assert spread_evenly(Matrix("m", 70, 50), 16, 16, 999).nonzero_blocks == 20
 
 
+def test_the_array_of_an_encoder_is_as_deep_as_for_eight_bits() -> None:
+    # K and V have eight bits: cascades of 16 columns are of eight, whatever the weights; int4 alone sums 16 in one.
+    encoder = replace(EXAMPLE, vector_width=64)
+    assert array_stages(replace(encoder, weight_bits=4), E2) == array_stages(encoder, E2)
+    assert array_stages(replace(EXAMPLE, weight_bits=4), E2) == array_stages(EXAMPLE, E2) + 8 - 1
+
+
 def test_an_empty_block_row_has_an_index_word() -> None:
     # It has no blocks, but a bias.
     assert sparse_matrix(Matrix("m", 48, 80), 16, 16, [0, 1, 5]).index_entries == 1 + 1 + 5

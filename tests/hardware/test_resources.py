@@ -8,8 +8,8 @@ from hypothesis import given
 
 from codesign.boards import DspType, load_board
 from codesign.hardware.accelerator import Accelerator, WeightMemory, spread_evenly
-from codesign.hardware.arrays import Contents, weight_rom
-from codesign.hardware.logic import engine_logic, stream_logic, weight_logic
+from codesign.hardware.arrays import Contents, EncoderSizes, weight_rom
+from codesign.hardware.logic import encoder_logic, engine_logic, stream_logic, weight_logic
 from codesign.hardware.memories import Storage
 from codesign.hardware.resources import (
     Placed,
@@ -40,6 +40,8 @@ def test_dsps_by_hand() -> None:
     assert array_dsps(replace(EXAMPLE, lanes=5), E2) == 16 * 16 * 3
     # int4: two rows and two lanes share a DSP.
     assert array_dsps(replace(EXAMPLE, weight_bits=4, dsp_packing=4), E2) == 256
+    # In an encoder two lanes at most, whatever the weights have, as K and V have eight bits.
+    assert array_dsps(replace(EXAMPLE, weight_bits=4, vector_width=16), E2) == 512
     # 16 rows · 4 lanes requantisers of two DSPs each; four rows share one at Q = 4.
     assert requantiser_dsps(EXAMPLE, E2) == 128
     assert requantiser_dsps(replace(EXAMPLE, requant_interval=4), E2) == 32
@@ -172,11 +174,26 @@ def test_every_row_of_the_table_is_used() -> None:
     # A misspelt name in the counts would be silently free otherwise.
     designs = [replace(EXAMPLE, dsp_packing=packing, weight_bits=bits) for packing, bits in ((1, 8), (2, 8), (4, 4))]
     contents = Contents(1, 24, 1, 1, 1, 1, 1, 1)
+    encoder = EncoderSizes(
+        *(64, 64, 64, 64, 64, 8, 8, 8, 8, 9, 24),
+        key_blocks=(1, 1),
+        head_words=1,
+        array_steps=1,
+        vector_steps=1,
+    )
+    alone = [(engine_logic(a, E2, 1), stream_logic(a), weight_logic(a, contents)) for a in designs]
+    whole = [
+        (engine_logic(a, E2, 1, encoder), encoder_logic(a, encoder), weight_logic(a, contents, encoder))
+        for a in [replace(EXAMPLE, weight_bits=4, vector_width=64)]
+    ]
     used = {
         f"{module}.{what}"
-        for a in designs
-        for counts in (engine_logic(a, E2, 1), stream_logic(a), weight_logic(a, contents))
+        for several in (*alone, *whole)
+        for counts in several
         for module, items in counts.items()
         for what in items
     }
     assert used == set(coefficients())
+    # Without an encoder nothing of it is counted.
+    of_encoders = {"encoder_memories", "head_block", "residual_sums", "vector_unit", "exponential", "normaliser"}
+    assert not of_encoders & {module for several in alone for counts in several for module in counts}

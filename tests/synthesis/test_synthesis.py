@@ -101,7 +101,7 @@ def test_what_is_wrong_is_named() -> None:
 def test_a_black_box_keeps_its_ports_only() -> None:
     source = (data_folder("hls_templates") / "rtl" / "requantiser.sv").read_text(encoding="utf-8")
     box = units._black_box(source)
-    assert box.startswith("(* blackbox *)\nmodule requantiser (")
+    assert box.startswith("(* blackbox *)\nmodule requantiser\n")
     assert "result" in box
     assert "always_ff" not in box
 
@@ -124,19 +124,36 @@ def test_a_small_engine_in_synthesis(tmp_path: Path) -> None:
 
 
 @needs_yosys
+def test_a_register_with_two_drivers_is_refused() -> None:
+    # Simulation takes it, and Yosys by itself makes nothing of the register: it would count as no hardware.
+    source = """
+module top (input logic clk, input logic which, input logic [1:0] d, output logic [1:0][1:0] q);
+  for (genvar i = 0; i < 2; i++) begin : g_bit
+    always_ff @(posedge clk) q[which][i] <= d[i];
+  end
+endmodule
+"""
+    with pytest.raises(RuntimeError, match="multiple conflicting drivers"):
+        yosys.count_cells(source, "top", {}, "xcup")
+
+
+@needs_yosys
 def test_yosys_puts_the_plain_cell_into_one_dsp_too() -> None:
-    # The module as it is delivered, not the one with the primitive written out: a 7 series device, two in a cascade.
+    # The module as it is delivered, not the one with the primitive written out: a 7 series device, two in a cascade,
+    # and one that adds what other logic gives.
     folder = data_folder("hls_templates") / "rtl"
     top = """
-module top (input logic clk, input logic [31:0] a0, b0, a1, b1, output logic signed [47:0] sum);
+module top (input logic clk, input logic [31:0] a0, b0, a1, b1, input logic signed [47:0] c,
+            output logic signed [47:0] sum, other);
   logic signed [47:0] first;
   dsp_cell #(.A_BITS(25), .B_BITS(18)) u_0 (.clk, .a(a0), .b(b0), .added('0), .sum(first));
   dsp_cell #(.A_BITS(25), .B_BITS(18)) u_1 (.clk, .a(a1), .b(b1), .added(first), .sum(sum));
+  dsp_cell #(.A_BITS(25), .B_BITS(18), .PORT_C(1'b1)) u_2 (.clk, .a(b0), .b(a1), .added(c), .sum(other));
 endmodule
 """
     source = "".join((folder / name).read_text(encoding="utf-8") for name in ("delay.sv", "dsp_cell.sv")) + top
     cells = yosys.count_cells(source, "top", {}, "xc7")
-    assert cells == {"DSP48E1": 2}
+    assert cells == {"DSP48E1": 3}
 
 
 def test_table_of_the_package_is_complete() -> None:
