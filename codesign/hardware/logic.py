@@ -58,6 +58,7 @@ WHAT = {
     "engine.layer": "matrix in the layer table",
     "engine.program": "engine of an encoder",
     "engine.step": "step of an encoder in the layer table",
+    "engine.streamed": "step of an encoder in the layer table, with external memory, whose readers have it too",
     "external_reader.control": "engine with external memory",
     "external_reader.port": "bit of a read port",
     "external_reader.word": "bit of a word that takes several beats",
@@ -219,6 +220,7 @@ def weight_logic(a: Accelerator, contents: Contents, encoder: EncoderSizes | Non
             "layer": 0 if encoder else contents.matrices,
             "program": 1 if encoder else 0,
             "step": encoder.array_steps if encoder else 0,
+            "streamed": encoder.array_steps if encoder and contents.streamed else 0,
         },
     }
     if contents.streamed:
