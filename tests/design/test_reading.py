@@ -19,6 +19,7 @@ from codesign.boards import load_board
 from codesign.design import read_design
 from codesign.design.hardware import board_of_design
 from codesign.errors import InputError
+from codesign.outputs import MARKER
 from codesign.simulation.outcome import read_outcome
 from tests.conftest import Outcome
 
@@ -65,7 +66,7 @@ def test_the_checksum_is_of_all_other_fields(design: Path) -> None:
     assert document["checksum"] == written
     everything = {p.relative_to(design).as_posix() for p in design.rglob("*") if p.is_file()}
     images = {name for name in everything if name.startswith("images/")}
-    assert set(document["files"]) == everything - images - {"design.yaml"} | {"images/manifest.json"}
+    assert set(document["files"]) == everything - images - {"design.yaml", MARKER} | {"images/manifest.json"}
     manifest = json.loads((design / "images" / "manifest.json").read_text())
     listed = {f"images/{file}" for image in manifest["images"].values() for file in image["files"]}
     assert listed == images - {"images/manifest.json"}

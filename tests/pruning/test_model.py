@@ -18,6 +18,7 @@ from transformers import (
     RobertaForTokenClassification,
 )
 
+from codesign.checksums import CHECKSUM, FILES, file_hash, sealed
 from codesign.errors import InputError
 from codesign.pruning.model import Classifier, load_classifier
 from codesign.tasks.task import GLUE, OWN, Task, settled
@@ -344,6 +345,13 @@ def swapped(tensors: dict[str, Tensor]) -> None:
         tensors[name] = tensors[name].flip(0).contiguous()
 
 
+def reseal(run: Path) -> None:
+    """A run with its hashes as though it had been written so."""
+    metrics = json.loads((run / "metrics.json").read_text())
+    files = {name: file_hash(run / name) for name in metrics[FILES]}
+    (run / "metrics.json").write_text(json.dumps(sealed(metrics | {FILES: files})))
+
+
 def test_a_swapped_head_scores_as_the_other_and_its_run_reads_so(
     codesign: Run, model, made: Path, tmp_path: Path
 ) -> None:
@@ -381,10 +389,12 @@ def test_a_swapped_head_scores_as_the_other_and_its_run_reads_so(
     save_file(tensors, run / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps(config | named("positive", "negative")))
+    reseal(run)
     assert integer("plain") == wanted
     # A run of an older version, which left names as they had been: nothing says which order holds.
     metrics = json.loads((run / "metrics.json").read_text())
-    metrics.pop("labels")
+    for later in ("labels", FILES, CHECKSUM):
+        metrics.pop(later)
     (run / "metrics.json").write_text(json.dumps(metrics))
     told = codesign("quantize", run, "-o", tmp_path / "other")
     assert told.code == 2
