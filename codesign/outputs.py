@@ -372,7 +372,7 @@ def _check_content(folder: Path, kind: Kind, marker: _Marker | None) -> None:
 
 
 def _strangers(folder: Path, kind: Kind, marker: _Marker) -> Iterator[tuple[Path, str]]:
-    """What is in an output and is not of it, with what is wrong about it; a folder without anything of it as a whole."""
+    """What is in an output and is not of it, with what is wrong about it; a folder with nothing of it as a whole."""
     known = {**marker.files, **marker.leaving}
     folders = {parent.as_posix() for name in known for parent in Path(name).parents}
     for top in sorted(folder.iterdir()):
