@@ -248,6 +248,9 @@ def test_tokenizers_that_do_not_fit(model) -> None:
     assert "padding_side: the first token decides (got 'left'); accepted: right" in refusal(
         with_config(model("bert"), padding_side="left")
     )
+    for length in ("512", 0, True):
+        line = refusal(with_config(model("bert"), model_max_length=length))
+        assert f"tokenizer_config.json: model_max_length: not a number of tokens (got {length!r})" in line
     line = refusal(model("roberta", pad_token_id=1))
     assert (
         "pad_token_id: positions count what is not padding; the tokenizer pads with 0, the model knows (got 1)"
@@ -256,6 +259,18 @@ def test_tokenizers_that_do_not_fit(model) -> None:
     assert "pad_token_id: positions begin after it (got 'null'); accepted: 0 or more" in refusal(
         model("roberta", pad_token_id=None)
     )
+
+
+def test_what_is_wrong_in_a_config_is_not_blamed_on_the_tokenizer(model) -> None:
+    """And is told whole, where transformers says it in several lines."""
+    line = refusal(model("bert", hidden_dropout_prob="much"))
+    assert line.startswith("--model: config.json cannot be taken: Validation error for field 'hidden_dropout_prob': ")
+    assert "'much'" in line
+    folder = model("bert")
+    (folder / "tokenizer.json").unlink()
+    line = refusal(folder)
+    assert line.startswith("--model: the tokenizer cannot be loaded: Couldn't instantiate the backend tokenizer from")
+    assert "(1)" in line
 
 
 def one_type(family: str) -> Callable[[dict[str, Tensor]], None]:
