@@ -36,20 +36,25 @@ demo: $(STAMP) $(DEMO)/plan/plan.png $(DEMO)/hls/manifest.json $(DEMO)/prune/des
 	@echo "This was a small model on a made-up task; for a real one: $(BIN)/codesign prune --help, README.md."
 
 $(DEMO)/plan/plan.png: $(STAMP) $(SOURCES)
+	@echo "Which array? Some seconds, longer where the machine has other work:"
 	$(BIN)/codesign plan --board boards/zcu104.yaml --compression 2 --output-dir $(DEMO)/plan --overwrite
 
 $(DEMO)/prune/design/design.yaml: $(DEMO)/plan/plan.png
+	@echo
+	@echo "A small BERT is trained, pruned in blocks of that array and made integer: one or two minutes on two idle"
+	@echo "cores, longer where they have other work (it says after each epoch how far it is):"
 	$(BIN)/codesign prune --board boards/zcu104.yaml --plan $(DEMO)/plan --output-dir $(DEMO)/prune --overwrite
 
 # The hardware is made and simulated again when anything of the project changes.
 $(DEMO)/hls/manifest.json: $(DEMO)/prune/design/design.yaml $(EVERYTHING)
 	@echo
-	@echo "The design as a Vitis HLS project:"
+	@echo "The design as a Vitis HLS project, in a few seconds:"
 	$(BIN)/codesign gen-hls $(DEMO)/prune/design --output-dir $(DEMO)/hls --force
 
 $(DEMO)/prune/design/sim.json: $(DEMO)/prune/design/design.yaml $(EVERYTHING)
 	@echo
-	@echo "The hardware of the design's weight matrices in simulation, bit for bit and cycle for cycle:"
+	@echo "The hardware of the design's weight matrices in simulation, bit for bit and cycle for cycle; building the"
+	@echo "simulators takes about a minute the first time:"
 	$(BIN)/codesign simulate $(DEMO)/prune/design --work-dir build/sim
 
 test: $(STAMP)

@@ -1,4 +1,4 @@
-"""The one exception that means "the input is wrong", as opposed to "the program is"."""
+"""The one exception that means "the input is wrong", as opposed to "the program is"; what others' errors say."""
 
 from __future__ import annotations
 
@@ -39,3 +39,13 @@ class InputError(Exception):
         self.field = field
         self.value = value
         self.accepted = accepted
+
+
+def reason_of(error: Exception) -> str:
+    """What an error of another library says, in a line: up to where its first sentence ends, not to a colon."""
+    said = []
+    for line in filter(None, map(str.strip, str(error).splitlines())):
+        said.append(line)
+        if not line.endswith(":"):
+            break
+    return " ".join(said) or type(error).__name__

@@ -79,12 +79,14 @@ class _Marker:
         files: SHA-256 by path.
         moving: Hidden folder from which files are being moved, if a move is under way.
         leaving: What was there before that, and goes.
+        working: Whether the scratch folder, if there is one, is the command's and not somebody else's.
     """
 
     command: str
     files: Mapping[str, str] = field(default_factory=dict)
     moving: str | None = None
     leaving: Mapping[str, str] = field(default_factory=dict)
+    working: bool = False
 
     def knows(self, name: str, digest: str) -> bool:
         """Whether a file is as its command has written it."""
@@ -124,7 +126,8 @@ class Output:
             _check_content(self.folder, self.kind, before)
             self._check_way(files, before)
             leaving = before.files if before else {}
-            _write_marker(self.folder, _Marker(self.kind.command, files, new.name, leaving))
+            working = before is not None and before.working
+            _write_marker(self.folder, _Marker(self.kind.command, files, new.name, leaving, working))
         except BaseException as error:
             if new is not None:
                 shutil.rmtree(new, ignore_errors=True)
@@ -134,8 +137,9 @@ class Output:
         _complete_move(self.folder, self.kind)
         if self.kind.scratch and not keep_scratch:
             shutil.rmtree(self.scratch, ignore_errors=True)
+            _drop_claim(self.folder, self.kind)
 
-    def write_files(self, files: Mapping[str, bytes]) -> None:
+    def write_files(self, files: Mapping[str, bytes], *, keep_scratch: bool = False) -> None:
         """Write an output of files by their paths, as ``write`` does."""
 
         def fill(folder: Path) -> None:
@@ -144,7 +148,7 @@ class Output:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
 
-        self.write(fill)
+        self.write(fill, keep_scratch=keep_scratch)
 
     def _check_way(self, files: Mapping[str, str], before: _Marker | None) -> None:
         """Whether other files, which a shared folder may hold, are where new ones are to be."""
@@ -217,10 +221,10 @@ def claim(
             check_output(folder, kind, inputs=inputs, overwrite=overwrite, resume=resume)
             if kind.scratch:
                 # So that whatever a kill leaves is known for what it is.
-                _write_marker(folder, _read_marker(folder) or _Marker(kind.command))
+                _write_marker(folder, replace(_read_marker(folder) or _Marker(kind.command), working=True))
             yield Output(folder, kind)
         finally:
-            _drop_empty_marker(folder, kind)
+            _drop_claim(folder, kind)
             # While the lock is held: who has opened the file meanwhile finds it gone, and makes a new one.
             (folder / LOCK).unlink(missing_ok=True)
             lock.release()
@@ -296,6 +300,8 @@ def _check_place(folder: Path) -> None:
     """Whether a folder can be there and be written, as far as can be told without writing."""
     if folder.exists() and not folder.is_dir():
         raise InputError("this is a file, a folder is to be written", file=folder, accepted=_ELSEWHERE)
+    if folder.is_symlink() and not folder.exists():
+        raise InputError("this is a link to what is not there", file=folder, accepted=_ELSEWHERE)
     nearest = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not nearest.is_dir():
         raise InputError(f"cannot be written: {nearest} is a file", file=folder, accepted=_ELSEWHERE)
@@ -307,7 +313,7 @@ def _check_state(folder: Path, kind: Kind, marker: _Marker | None, *, overwrite:
     """Whether what the same command has left there may be replaced, or gone on with."""
     ours = marker is not None and marker.command == kind.command
     finished = ours and (folder / kind.last).is_file()
-    begun = ours and kind.scratch is not None and (folder / kind.scratch).is_dir()
+    begun = marker is not None and ours and marker.working and (folder / str(kind.scratch)).is_dir()
     if resume:
         if not begun:
             done = f": this codesign {kind.command} has finished" if finished else ""
@@ -366,31 +372,43 @@ def _check_content(folder: Path, kind: Kind, marker: _Marker | None) -> None:
 
 
 def _strangers(folder: Path, kind: Kind, marker: _Marker) -> Iterator[tuple[Path, str]]:
-    """What is in an output and is not of it, with what is wrong about it."""
+    """What is in an output and is not of it, with what is wrong about it; a folder with nothing of it as a whole."""
+    known = {**marker.files, **marker.leaving}
+    folders = {parent.as_posix() for name in known for parent in Path(name).parents}
     for top in sorted(folder.iterdir()):
-        if _is_hidden(top.name) or top.name == kind.scratch:
+        if _is_hidden(top.name) or (top.name == kind.scratch and marker.working and _is_own_folder(top)):
             continue
         if top.name in kind.guests:
             yield from _guest_strangers(top)
             continue
-        for path in [top] if not top.is_dir() or top.is_symlink() else sorted(top.rglob("*")):
+        if _is_own_folder(top) and top.name not in folders and any(not _is_own_folder(p) for p in top.rglob("*")):
+            yield top, f"codesign {kind.command} has not written this, and it is in its output"
+            continue
+        for path in sorted(top.rglob("*")) if _is_own_folder(top) else [top]:
             name = path.relative_to(folder).as_posix()
-            if path.is_dir() and not path.is_symlink():
+            if _is_own_folder(path):
                 continue
-            if path.is_symlink() or name not in {**marker.files, **marker.leaving}:
+            if path.is_symlink() or name not in known:
                 yield path, f"codesign {kind.command} has not written this, and it is in its output"
             elif not marker.knows(name, file_hash(path)):
                 yield path, f"this has been changed since codesign {kind.command} wrote it"
 
 
 def _guest_strangers(path: Path) -> Iterator[tuple[Path, str]]:
-    marker = _read_marker(path) if path.is_dir() else None
-    if _is_locked(path):
+    marker = _read_marker(path) if _is_own_folder(path) else None
+    if path.is_symlink():
+        yield path, "this is a link, and what codesign wrote is elsewhere"
+    elif _is_locked(path):
         yield path, "another codesign command is writing here"
     elif marker is not None and marker.command in KINDS:
         yield from _strangers(path, KINDS[marker.command], marker)
     elif not (path.is_file() and _is_guest_file(path)) and not (path.is_dir() and not any(path.iterdir())):
         yield path, "codesign has not written this, and it is in an output of codesign"
+
+
+def _is_own_folder(path: Path) -> bool:
+    """Whether a path is a folder, and what is in it lies there and not elsewhere."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def _is_locked(folder: Path) -> bool:
@@ -443,8 +461,8 @@ def _complete_move(folder: Path, kind: Kind) -> None:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (new / name).replace(folder / name)
     except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", file=folder) from None
-    _write_marker(folder, _Marker(marker.command, marker.files))
+        raise InputError(f"cannot be written: {disk_reason(error)}", file=folder) from None
+    _write_marker(folder, _Marker(marker.command, marker.files, working=marker.working))
     shutil.rmtree(new, ignore_errors=True)
 
 
@@ -454,11 +472,15 @@ def _remove_empty(folder: Path, top: Path) -> None:
         folder = folder.parent
 
 
-def _drop_empty_marker(folder: Path, kind: Kind) -> None:
-    """Nothing has been written: then nothing shall look as if."""
+def _drop_claim(folder: Path, kind: Kind) -> None:
+    """Nothing has been written, or nothing is left to work with: then nothing shall look as if."""
     marker = _read_marker(folder)
-    if marker is not None and not marker.files and not (kind.scratch and (folder / kind.scratch).exists()):
+    if marker is None or (kind.scratch and _is_own_folder(folder / kind.scratch)):
+        return
+    if not marker.files:
         (folder / MARKER).unlink(missing_ok=True)
+    elif marker.working:
+        _write_marker(folder, replace(marker, working=False))
 
 
 def _is_hidden(name: str) -> bool:
@@ -477,13 +499,15 @@ def _read_marker(folder: Path) -> _Marker | None:
         names = [*files, *leaving, *([moving] if moving else [])]
         if any(Path(name).is_absolute() or ".." in Path(name).parts for name in names):
             return None
-        return _Marker(str(content["command"]), files, moving, leaving)
+        return _Marker(str(content["command"]), files, moving, leaving, content.get("working") is True)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
 def _write_marker(folder: Path, marker: _Marker) -> None:
     content: dict[str, Any] = {"format": _FORMAT, "command": marker.command, "files": dict(marker.files)}
+    if marker.working:
+        content["working"] = True
     if marker.moving:
         content |= {"moving": marker.moving, "leaving": dict(marker.leaving)}
     write_bytes(folder / MARKER, to_json(content).encode())

@@ -99,7 +99,12 @@ def test_plan_writes_and_explains(codesign: Run, tmp_path: Path) -> None:
     assert content["seed"] == 7
     accelerator = content["accelerator"]
     assert f"array {accelerator['rows']}×{accelerator['cols']}×{accelerator['lanes']}" in done.out
-    assert f"predicted {content['predicted']['latency_ms']:.3f} ms" in done.out
+    predicted = content["predicted"]
+    assert f"predicted {predicted['latency_ms']:.3f} ms  {predicted['cycles']:,} cycles from start to" in done.out
+    assert f"{predicted['speedup']:.2f}× as fast as the same array" in done.out
+    # The array's own cycles are named so wherever they stand.
+    alone = sum(layer["predicted_cycles"] for layer in content["layers"])
+    assert f"array cycles, those of the matrices alone: {alone:,} here" in done.out
     for part in ("Resources", "Matrices", "Runners-up", "← binds", "Outside it: QKᵀ", "compute"):
         assert part in done.out
     assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")

@@ -221,6 +221,55 @@ def test_checkpoints_are_asked_about_and_go_with_the_result(tmp_path: Path) -> N
         check_output(tmp_path / "other", RUN, overwrite=True)
 
 
+@pytest.mark.parametrize("kind", [RUN, DESIGN])
+def test_a_users_own_work_in_a_finished_output(tmp_path: Path, kind: Kind) -> None:
+    # A folder, a file or a link named as the one that the command works in.
+    assert kind.scratch is not None
+    mine = tmp_path / "o" / kind.scratch
+    (tmp_path / "elsewhere").mkdir()
+    for make in (lambda: mine.mkdir(), lambda: mine.write_text("m"), lambda: mine.symlink_to(tmp_path / "elsewhere")):
+        written(tmp_path / "o", kind)
+        make()
+        if mine.is_dir():
+            (mine / "thesis.txt").write_text("x")
+        with pytest.raises(InputError, match=f"work: codesign {kind.command} has not written this"):
+            check_output(tmp_path / "o", kind, overwrite=True)
+        with pytest.raises(InputError, match="nothing to resume here"):
+            check_output(tmp_path / "o", kind, resume=True)
+        mine.rename(tmp_path / f"kept-{len(list(tmp_path.iterdir()))}")
+    # What the command itself left there is its own, also beside an older output.
+    with claim(tmp_path / "o", kind, overwrite=True) as output:
+        output.scratch.mkdir()
+    check_output(tmp_path / "o", kind, resume=True)
+    with claim(tmp_path / "o", kind, resume=True) as output:
+        output.write_files({kind.last: b"new"}, keep_scratch=True)
+    assert mine.is_dir()
+    written(tmp_path / "o", kind)
+    assert not mine.exists()
+
+
+def test_a_link_among_guests_is_no_guest(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    written(run, RUN)
+    written(tmp_path / "elsewhere", DESIGN)
+    (run / "design").symlink_to(tmp_path / "elsewhere")
+    before = content(run)
+    with pytest.raises(InputError, match="design: this is a link"):
+        written(run, RUN)
+    assert content(run) == before
+    (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
+    with pytest.raises(InputError, match="nowhere: this is a link to what is not there"):
+        check_output(tmp_path / "nowhere", RUN)
+
+
+def test_a_strangers_folder_is_named_as_a_whole(tmp_path: Path) -> None:
+    # To move one file of it away would not do, its marker least of all.
+    written(tmp_path, DESIGN, in__a="1")
+    written(tmp_path / "hls", PROJECT, in__b="1")
+    with pytest.raises(InputError, match="hls: codesign quantize has not written this"):
+        check_output(tmp_path, DESIGN, overwrite=True)
+
+
 def test_what_others_put_into_an_output_goes_with_it(tmp_path: Path) -> None:
     run, design = tmp_path, tmp_path / "design"
     written(run, RUN)

@@ -78,7 +78,12 @@ def newest_design(root: Path) -> Path:
     Raises:
         InputError: There is none.
     """
-    found = [path for path in root.rglob("design.yaml") if path.is_file()]
+    # Not one that is being written, or was left so by a kill, in a hidden folder.
+    found = [
+        path
+        for path in root.rglob("design.yaml")
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    ]
     if not found:
         raise InputError(
             "no design folder here",

@@ -255,7 +255,7 @@ def prune(
     if main_process:
         if model is None:
             console().print(
-                "No model given: a small BERT is made here and trained on sentences made by rule (is the subject"
+                "No model given: a small BERT is made here and trained on sentences made by rule (is the next verb"
                 " singular or plural?).\nA real run: --model bert-base-uncased --task sst2, or local folders with"
                 " --data-dir.",
                 highlight=False,

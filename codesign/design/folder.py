@@ -26,6 +26,19 @@ def read_design(folder: Path) -> Design:
     """
     if not folder.is_dir():
         raise InputError("no such folder", file=folder, accepted="a design folder, as codesign quantize writes it")
+    document = read_document(folder)
+    check_files(folder, document.files, DESIGN)
+    design = Design(folder, document, read_tensors(folder / WEIGHTS))
+    check_design(design)
+    return design
+
+
+def read_document(folder: Path) -> DesignDocument:
+    """A folder's design.yaml, by itself as it was written, with a hash of every file that a design needs.
+
+    Raises:
+        InputError: There is none, of another format version, damaged or changed.
+    """
     path = folder / DESIGN
     if not path.is_file():
         raise _no_design(folder)
@@ -45,18 +58,14 @@ def read_design(folder: Path) -> Design:
     for name in _NEEDED:
         if name not in document.files:
             raise InputError("this file has no hash", file=path, field="files", value=name, accepted=AGAIN)
-    check_files(folder, document.files, DESIGN)
-    design = Design(folder, document, read_tensors(folder / WEIGHTS))
-    check_design(design)
-    return design
+    return document
 
 
 def _no_design(folder: Path) -> InputError:
     """The answer to a folder without a design.yaml."""
     if not is_run(folder):
-        return InputError(
-            f"no {DESIGN} here", file=folder, accepted="a design folder, as codesign quantize writes it"
-        )
+        what = "this folder holds a plan, not a design" if (folder / "plan.yaml").is_file() else f"no {DESIGN} here"
+        return InputError(what, file=folder, accepted="a design folder, as codesign quantize writes it")
     inside = folder / "design"
     if (inside / DESIGN).is_file():
         return InputError("this folder holds a run, not a design", file=folder, accepted=f"its design: {inside}")
@@ -69,7 +78,8 @@ def _no_design(folder: Path) -> InputError:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is what codesign prune writes: of a finished run, or of one that is not."""
-    return (folder / "plan.yaml").is_file() or (folder / "work" / "run.json").is_file()
+    finished = (folder / "plan.yaml").is_file() and (folder / "masks.safetensors").is_file()
+    return finished or (folder / "work" / "run.json").is_file()
 
 
 def check_is_run(folder: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from codesign.errors import InputError
+from codesign.errors import InputError, reason_of
 from codesign.files import read_json
 from codesign.models.family import family_of
 from codesign.names import ACCEPTED, Title, harmless
@@ -167,9 +167,8 @@ def _hub_config(model: str) -> dict[str, Any]:
     try:
         config: dict[str, Any] = AutoConfig.from_pretrained(model).to_dict()
     except Exception as error:  # transformers raises many kinds; all mean "not to be had"
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"no such local folder, and the hub gave no configuration: {reason}",
+            f"no such local folder, and the hub gave no configuration: {reason_of(error)}",
             field="--model",
             value=model,
             accepted="a folder with a config.json, a hub name when online, or --shape",

@@ -156,6 +156,14 @@ class Hardware:
             return design.on_chip and design.resources.fits(usable_resources(self.board))
         return True
 
+    def spent(self, masks: Masks) -> float:
+        """What masks take of what the budget limits: the less the better."""
+        if self.plan.budget.kind is BudgetKind.LATENCY:
+            return self._milliseconds(masks)
+        if self.plan.budget.kind is BudgetKind.ON_CHIP:
+            return self.design(masks).streamed
+        return self.kept_weights(masks)
+
     def reached(self, masks: Masks) -> str:
         """What masks reach, in the budget's own terms."""
         budget = self.plan.budget

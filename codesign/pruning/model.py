@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
 
-from codesign.errors import InputError
+from codesign.errors import InputError, reason_of
 from codesign.models import EMBEDDED_DEFAULT, EncoderShape, load_shape
 from codesign.models.embedded import embedded_model, embedded_tokenizer
 from codesign.models.family import Family, family_of
@@ -65,6 +71,13 @@ def _load(model: str | Path, task: Task, tokens: int, seed: int) -> Classifier:
     family = family_of(shape.family, shape.name)
     set_seed(seed)
     outputs = 1 if task.regression else len(task.labels)
+    try:
+        # Before the tokenizer, which reads it too and would be blamed for what is wrong in it.
+        AutoConfig.from_pretrained(model)
+    except Exception as error:  # transformers raises many kinds; all mean "cannot be loaded"
+        raise InputError(
+            f"config.json cannot be taken: {reason_of(error)}", field="--model", value=str(model)
+        ) from None
     tokenizer = load_tokenizer(model)
     try:
         loaded, info = AutoModelForSequenceClassification.from_pretrained(
@@ -80,8 +93,7 @@ def _load(model: str | Path, task: Task, tokens: int, seed: int) -> Classifier:
             return_dict=True,
         )
     except Exception as error:  # transformers raises many kinds; all mean "cannot be loaded"
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"cannot be loaded: {reason}", field="--model", value=str(model)) from None
+        raise InputError(f"cannot be loaded: {reason_of(error)}", field="--model", value=str(model)) from None
     # transformers makes up what is missing or has other sides than the config says: right for a head, never inside.
     missing = sorted(info["missing_keys"])
     other_size = sorted(key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"])

@@ -27,7 +27,7 @@ from codesign.pruning.importance import (
     second_order,
 )
 from codesign.pruning.run import Run
-from codesign.pruning.selection import Masks, Rules, impossible, least, select
+from codesign.pruning.selection import Masks, Rules, impossible, least, select, spreads
 from codesign.pruning.settings import Importance, Settings
 from codesign.pruning.sparsity import apply_masks, round_density
 
@@ -74,8 +74,11 @@ def check_budget(hardware: Hardware, settings: Settings) -> None:
         InputError: It does not.
     """
 
+    def fewest(rules: Rules) -> list[Masks]:
+        return [least(hardware.counted, rules, spread) for spread in spreads(hardware.counted, rules)]
+
     def possible(rules: Rules) -> bool:
-        return hardware.allows(least(hardware.counted, rules))
+        return any(hardware.allows(masks) for masks in fewest(rules))
 
     rules = _rules(settings)
     if possible(rules):
@@ -89,7 +92,7 @@ def check_budget(hardware: Hardware, settings: Settings) -> None:
         accepted += f", or --floor {low / 1000:g} or less"
     else:
         rules = none
-    error = impossible(least(hardware.counted, rules), rules, hardware.reached)
+    error = impossible(min(fewest(rules), key=hardware.spent), rules, hardware.reached)
     raise InputError(error.problem, accepted=accepted)
 
 

@@ -134,24 +134,39 @@ def _floors(
         whole[name] = order[:end]
     yield whole
     yield {name: order[: floor[name]] for name, order in best.items()}
-    if cheapest is not None:
-        orders = {name: _cheapest(weight) for name, weight in cheapest.items()}
+    if cheapest is None:
+        return
+    for spread in spreads(cheapest, rules):
+        orders = {name: _cheapest(weight, floor[name], spread) for name, weight in cheapest.items()}
         yield {name: order[present[name].flatten()[order]][: floor[name]] for name, order in orders.items()}
 
 
-def least(weights: Mapping[str, Tensor], rules: Rules) -> Masks:
-    """The fewest blocks that floor and balance allow, those of least weight among equals: no choice costs less.
+def spreads(weights: Mapping[str, Tensor], rules: Rules) -> Iterator[int]:
+    """The ways in which ``least`` spreads blocks over block rows: 1, 2, 4, … times as many as have to be."""
+    yield 1
+    most = max(len(weight) for weight in weights.values())
+    spread = 2
+    while rules.balance is None and spread < 2 * most:
+        yield spread
+        spread *= 2
 
-    Of blocks that weigh the same, those of the last block rows: an array runs few full block rows in the least time.
+
+def least(weights: Mapping[str, Tensor], rules: Rules, spread: int = 1) -> Masks:
+    """The fewest blocks that floor and balance allow, those of least weight.
+
+    Of blocks that weigh the same, those of a rectangle: what is not in it is neither read nor given. Whether fewer
+    block rows or fewer block columns take less time depends on the array: the least time is that of the best spread.
 
     Args:
         weights: Per matrix what each of its blocks counts, block rows × block columns.
         rules: Floor and balance.
+        spread: The rectangle has so many times as many block rows as have to be.
     """
     found = {}
     for name, weight in weights.items():
+        kept = _floor(weight.numel(), rules)
         mask = torch.zeros(weight.numel(), dtype=torch.bool)
-        mask[_cheapest(weight)[: _floor(weight.numel(), rules)]] = True
+        mask[_cheapest(weight, kept, spread)[:kept]] = True
         mask = mask.view_as(weight)
         if rules.balance is not None:
             # What weighs least is worth most: of as many blocks, the most in all is the least weight.
@@ -160,9 +175,14 @@ def least(weights: Mapping[str, Tensor], rules: Rules) -> Masks:
     return found
 
 
-def _cheapest(weight: Tensor) -> Tensor:
-    """Numbers of a matrix's blocks, the lightest first and of those the last."""
-    return weight.numel() - 1 - weight.flatten().flip(0).argsort(stable=True)
+def _cheapest(weight: Tensor, kept: int, spread: int) -> Tensor:
+    """Numbers of a matrix's blocks: the lightest first, of those the ones in the rectangle, of those the last."""
+    rows, cols = weight.shape
+    height = min(rows, ceil(kept / cols) * spread)
+    outside = torch.ones(rows, cols, dtype=torch.bool)
+    outside[rows - height :, cols - ceil(kept / height) :] = False
+    key = 2 * weight + outside
+    return weight.numel() - 1 - key.flatten().flip(0).argsort(stable=True)
 
 
 def impossible(masks: Masks, rules: Rules, reached: Callable[[Masks], str] | None) -> InputError:

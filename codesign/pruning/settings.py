@@ -186,8 +186,8 @@ def without_effect(settings: Settings, given: Collection[str], block_columns: in
 EMBEDDED: dict[str, Any] = {
     "dense_epochs": 8.0,
     "dense_learning_rate": 1e-3,
-    "sparse_epochs": 2.0,
-    "retrain_epochs": 2.0,
+    "sparse_epochs": 1.0,
+    "retrain_epochs": 1.0,
     "learning_rate": 1e-3,
     "batch_size": 64,
 }

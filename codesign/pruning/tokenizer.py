@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from codesign.errors import InputError
+from codesign.errors import InputError, reason_of
 from codesign.models.family import Family
 from codesign.models.shape import check_tokens
 from codesign.tasks.task import Task
@@ -25,13 +25,23 @@ def load_tokenizer(model: str | Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(model)
     except Exception as error:  # transformers raises many kinds; all mean "cannot be loaded"
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"the tokenizer cannot be loaded: {reason}", field="--model", value=str(model)) from None
+        raise InputError(
+            f"the tokenizer cannot be loaded: {reason_of(error)}", field="--model", value=str(model)
+        ) from None
     if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
         raise InputError(
             "there is no tokenizer here, or one without any word",
             file=model,
             accepted=f"tokenizer.json, or vocab.txt, of {TRAINED_WITH}",
+        )
+    longest = tokenizer.model_max_length
+    if isinstance(longest, bool) or not isinstance(longest, int | float) or not longest >= 1:
+        raise InputError(
+            "not a number of tokens",
+            file=Path(model) / "tokenizer_config.json",
+            field="model_max_length",
+            value=longest,
+            accepted="1 or more",
         )
     return tokenizer
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from codesign.errors import InputError
+from codesign.errors import InputError, reason_of
 from codesign.models import EncoderShape
 from codesign.models.family import family_of
 from codesign.pruning.encoder import encoder_matrices, layer_modules
@@ -86,9 +86,8 @@ def check_understood(start: Classifier, data: TaskData, tokens: int) -> None:
             with torch.no_grad():
                 logits = model(**batch).logits
         except Exception as error:  # whatever it is, training would meet it
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             longest = batch["input_ids"].shape[1]
-            raise InputError(f"fails on a sentence of {longest} tokens: {reason}", file=source) from None
+            raise InputError(f"fails on a sentence of {longest} tokens: {reason_of(error)}", file=source) from None
         if not torch.isfinite(logits).all():
             raise InputError(
                 "NaN or infinite logits from finite weights",
@@ -207,8 +206,7 @@ def _run(
         with torch.no_grad():
             model(**batch)
     except Exception as error:  # whatever it is, training would meet it
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"the model fails on sentences of the task: {reason}", file=source) from None
+        raise InputError(f"the model fails on sentences of the task: {reason_of(error)}", file=source) from None
     finally:
         for hook in hooks:
             hook.remove()

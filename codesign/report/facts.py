@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from codesign.boards import Board, board_names
-from codesign.checksums import CHECKSUM, check_sealed
+from codesign.checksums import CHECKSUM, check_files, check_sealed
 from codesign.design.content import Design
-from codesign.design.document import IMAGES
+from codesign.design.document import DESIGN, IMAGES
+from codesign.design.folder import read_document
 from codesign.design.hardware import placed_matrices, resources_by_module
 from codesign.errors import InputError
 from codesign.files import check, read_json
@@ -260,7 +261,11 @@ def read_facts(
 
 def _metrics(folder: Path) -> Metrics:
     path = folder / METRICS
+    if not path.is_file():
+        raise InputError(f"no {METRICS} here", file=folder, accepted="a finished run, or a design")
+    if (folder / DESIGN).is_file():
+        check_files(folder, {METRICS: read_document(folder).files[METRICS]}, DESIGN)
     content = check(read_json(path), dict[str, Any], path)
-    if CHECKSUM in content:  # a run's; a design has the file's hash
+    if CHECKSUM in content:  # a run's
         check_sealed(content, path, "the file as codesign wrote it")
     return check(content, Metrics, path)

@@ -30,7 +30,7 @@ _PEOPLE = (
 _SEEING = (("sees", "see"), ("likes", "like"), ("knows", "know"), ("helps", "help"), ("finds", "find"))
 _PLACES = ("near", "behind", "under", "beside", "above", "with")
 _OPENINGS = ("", "in the morning ,", "yesterday ,", "as we know ,", "after the rain ,", "of course ,")
-_CLAUSES = 0.5
+_CLAUSES = 1 / 3
 """Part of the sentences that have a clause."""
 _SIDE_NOUNS = 0.3
 """How often a noun opens the sentence, or follows the verb of a clause."""

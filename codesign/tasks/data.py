@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from codesign.errors import InputError
+from codesign.errors import InputError, reason_of
 from codesign.report.console import working
 from codesign.tasks.files import Split, empty_text, read_folder
 from codesign.tasks.labels import Classes, classes_text
@@ -84,9 +84,8 @@ def _from_hub(task: Task) -> TaskData:
         with working(f"asking the hub for {HUB}, {task.name}"):
             found = load_dataset(HUB, task.name)
     except Exception as error:  # the hub library raises many kinds; all mean "not to be had"
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"the hub gave no data ({HUB}, {task.name}): {reason}",
+            f"the hub gave no data ({HUB}, {task.name}): {reason_of(error)}",
             field="--task",
             value=task.name,
             accepted="--data-dir with local files, or a connection",

@@ -162,6 +162,12 @@ def _sentence_columns(task: Task, table: Table, given: Mapping[str, str]) -> tup
     if label in table.columns:
         for names in choices:
             if all(name in table.columns for name in names):
+                for name in names:
+                    if [*names, label].count(name) > 1:
+                        raise InputError(
+                            "this column is taken for two", file=table.path, field=name,
+                            accepted="another column for each: --columns",
+                        )  # fmt: skip
                 return names
     wanted = " or ".join(dict.fromkeys(", ".join((*names, label)) for names in choices))
     raise InputError(

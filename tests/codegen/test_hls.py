@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import runpy
 import shutil
@@ -711,6 +712,11 @@ def test_the_command_from_design_to_c_simulation(
     for name in ("old", "new"):
         shutil.copytree(quantised("bert"), tmp_path / "build" / name / "design")
     (tmp_path / "build" / "new" / "design" / "design.yaml").touch()
+    # What a kill has left half written is no design.
+    half = tmp_path / "build" / "new" / "design" / ".codesign-new-x"
+    half.mkdir()
+    (half / "design.yaml").touch()
+    os.utime(half / "design.yaml", (2e9, 2e9))
     told = codesign("gen-hls", "-o", "out")
     assert told.code == 0, told.err
     assert "No design given: build/new/design is the newest." in told.out

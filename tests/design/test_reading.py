@@ -19,6 +19,7 @@ from codesign.boards import load_board
 from codesign.design import read_design
 from codesign.design.hardware import board_of_design
 from codesign.errors import InputError
+from codesign.outputs import MARKER
 from codesign.simulation.outcome import read_outcome
 from tests.conftest import Outcome
 
@@ -65,7 +66,7 @@ def test_the_checksum_is_of_all_other_fields(design: Path) -> None:
     assert document["checksum"] == written
     everything = {p.relative_to(design).as_posix() for p in design.rglob("*") if p.is_file()}
     images = {name for name in everything if name.startswith("images/")}
-    assert set(document["files"]) == everything - images - {"design.yaml"} | {"images/manifest.json"}
+    assert set(document["files"]) == everything - images - {"design.yaml", MARKER} | {"images/manifest.json"}
     manifest = json.loads((design / "images" / "manifest.json").read_text())
     listed = {f"images/{file}" for image in manifest["images"].values() for file in image["files"]}
     assert listed == images - {"images/manifest.json"}
@@ -229,6 +230,16 @@ def test_the_wrong_folder_is_told_where_the_right_one_is(
             f"{run}: this folder holds a run that has no design yet; accepted: codesign quantize {run},"
             f" then {run}/design"
         )
+    # A plan alone is no run.
+    plan = design.parent / "plan"
+    plan.mkdir()
+    shutil.copy(run / "plan.yaml", plan)
+    for command in ("gen-hls", "report", "simulate"):
+        line = one_line(codesign(command, plan))
+        assert line == (
+            f"{plan}: this folder holds a plan, not a design; accepted: a design folder, as codesign quantize"
+            " writes it"
+        )
     shutil.copytree(design, run / "design")
     for command in ("gen-hls", "report", "simulate"):
         line = one_line(codesign(command, run))
@@ -313,6 +324,19 @@ def test_a_run_that_has_been_changed(codesign: Run, pruned: Callable[[str], Path
     edit(metrics, '"pruned": ', '"pruned": 1')
     with pytest.raises(InputError, match="checksum: changed since it was written"):
         _metrics(run)
+
+
+def test_what_is_compared_is_as_it_was_written(codesign: Run, design: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(design, other)
+    edit(other / "metrics.json", '"pruned": ', '"pruned": 1')
+    (tmp_path / "empty").mkdir()
+    for folder, message in (
+        (other, f"{other}/metrics.json: truncated or changed: SHA-256 differs from design.yaml's"),
+        (tmp_path / "empty", f"{tmp_path}/empty: no metrics.json here; accepted: a finished run, or a design"),
+    ):
+        assert message in one_line(codesign("report", design, "--compare", folder, "-o", tmp_path / "page"))
+    assert not (tmp_path / "page").exists()
 
 
 def test_an_older_run_is_taken_and_that_is_said(codesign: Run, pruned: Callable[[str], Path], tmp_path: Path) -> None:

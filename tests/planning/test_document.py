@@ -62,7 +62,7 @@ def test_a_plan_comes_back_as_it_went(plan: Plan, tmp_path: Path) -> None:
 
 
 def test_a_plan_of_before_is_read(plan: Plan, tmp_path: Path) -> None:
-    write_plan(plan, tmp_path)
+    written(plan, tmp_path)
     text = (tmp_path / "plan.yaml").read_text()
     assert "array_cycles:" in text
     (tmp_path / "plan.yaml").write_text(text.replace("array_cycles:", "cycles:").replace("array_ms:", "latency_ms:"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -11,19 +13,19 @@ from codesign.hardware.accelerator import WeightMemory, sparse_matrix
 from codesign.hardware.cycles import block_cycles, matrix_cycles
 from codesign.hardware.plan import make_plan
 from codesign.hardware.work import Budget, BudgetKind, Work
-from codesign.models import Matrix, parse_shape
+from codesign.models import EncoderShape, Matrix, parse_shape
 from codesign.planning import plan_document
 from codesign.pruning.budget import Hardware
 from codesign.pruning.rounds import check_budget
-from codesign.pruning.selection import Masks, Rules, least, select
+from codesign.pruning.selection import Masks, Rules, least, select, spreads
 from codesign.pruning.settings import Settings
 
 MINI = parse_shape("name=mini,hidden=384,layers=6,ffn=1536,heads=12")
 
 
-def hardware(budget: Budget, block: tuple[int, int] | None = (16, 16)) -> Hardware:
+def hardware(budget: Budget, block: tuple[int, int] | None = (16, 16), shape: EncoderShape = MINI) -> Hardware:
     board = load_board("zcu104")
-    return Hardware(plan_document(make_plan(board, Work(MINI, block=block), budget)), board)
+    return Hardware(plan_document(make_plan(board, Work(shape, block=block), budget)), board)
 
 
 def importances(planned: Hardware, seed: int) -> dict[str, torch.Tensor]:
@@ -140,7 +142,7 @@ def test_one_block_too_many_breaks_a_compression_budget() -> None:
     ("budget", "block"),
     [
         (Budget(BudgetKind.COMPRESSION, 2.5), (7, 24)),
-        (Budget(BudgetKind.LATENCY, 1.0), (16, 16)),
+        (Budget(BudgetKind.LATENCY, 0.1), (16, 16)),
         (Budget(BudgetKind.ON_CHIP), (16, 16)),
     ],
     ids=["compression", "latency", "on-chip"],
@@ -148,7 +150,8 @@ def test_one_block_too_many_breaks_a_compression_budget() -> None:
 def test_a_floor_too_high_is_found_before_training(
     budget: Budget, block: tuple[int, int], balance: int | None
 ) -> None:
-    planned = hardware(budget, block)
+    # One layer is enough, but for the chip's memories.
+    planned = hardware(budget, block, MINI if budget.kind is BudgetKind.ON_CHIP else replace(MINI, layers=1))
     with pytest.raises(InputError) as caught:
         check_budget(planned, Settings(floor=1.0, balance=balance))
     told = str(caught.value)
@@ -173,18 +176,21 @@ def test_a_floor_too_high_is_found_before_training(
         assert all(mask.sum() >= floor * mask.numel() - 1e-9 for mask in masks.values())
 
 
-def test_full_block_rows_take_the_least_time() -> None:
-    planned = hardware(Budget(BudgetKind.LATENCY, 1.0))
-    masks = least(planned.counted, Rules(floor=0.1))
-    fewest = planned.design(masks).cycles
+@pytest.mark.parametrize("floor", [0.02, 0.1, 0.3])
+def test_rectangles_of_blocks_take_the_least_time(floor: float) -> None:
+    planned, rules = hardware(Budget(BudgetKind.LATENCY, 1.0)), Rules(floor=floor)
+    tried = [least(planned.counted, rules, spread) for spread in spreads(planned.counted, rules)]
+    fewest = min(planned.predicted(masks).cycles for masks in tried)
     generator = torch.Generator().manual_seed(0)
-    for _ in range(5):
+    for among in (1, 2, 4):  # drawn from a part of the block rows, as importances may lie
         other = {}
-        for name, mask in masks.items():
-            drawn = torch.zeros(mask.numel(), dtype=torch.bool)
-            drawn[torch.randperm(mask.numel(), generator=generator)[: int(mask.sum())]] = True
+        for name, mask in tried[0].items():
+            rows, cols = mask.shape
+            height = max(-(-int(mask.sum()) // cols), rows // among)
+            drawn = torch.zeros(rows * cols, dtype=torch.bool)
+            drawn[torch.randperm(height * cols, generator=generator)[: int(mask.sum())]] = True
             other[name] = drawn.view_as(mask)
-        assert planned.design(other).cycles >= fewest
+        assert planned.predicted(other).cycles >= fewest
 
 
 def test_a_budget_that_no_floor_meets() -> None:

@@ -18,6 +18,7 @@ from transformers import (
     RobertaForTokenClassification,
 )
 
+from codesign.checksums import CHECKSUM, FILES, file_hash, sealed
 from codesign.errors import InputError
 from codesign.pruning.model import Classifier, load_classifier
 from codesign.tasks.task import GLUE, OWN, Task, settled
@@ -247,6 +248,9 @@ def test_tokenizers_that_do_not_fit(model) -> None:
     assert "padding_side: the first token decides (got 'left'); accepted: right" in refusal(
         with_config(model("bert"), padding_side="left")
     )
+    for length in ("512", 0, True):
+        line = refusal(with_config(model("bert"), model_max_length=length))
+        assert f"tokenizer_config.json: model_max_length: not a number of tokens (got {length!r})" in line
     line = refusal(model("roberta", pad_token_id=1))
     assert (
         "pad_token_id: positions count what is not padding; the tokenizer pads with 0, the model knows (got 1)"
@@ -255,6 +259,18 @@ def test_tokenizers_that_do_not_fit(model) -> None:
     assert "pad_token_id: positions begin after it (got 'null'); accepted: 0 or more" in refusal(
         model("roberta", pad_token_id=None)
     )
+
+
+def test_what_is_wrong_in_a_config_is_not_blamed_on_the_tokenizer(model) -> None:
+    """And is told whole, where transformers says it in several lines."""
+    line = refusal(model("bert", hidden_dropout_prob="much"))
+    assert line.startswith("--model: config.json cannot be taken: Validation error for field 'hidden_dropout_prob': ")
+    assert "'much'" in line
+    folder = model("bert")
+    (folder / "tokenizer.json").unlink()
+    line = refusal(folder)
+    assert line.startswith("--model: the tokenizer cannot be loaded: Couldn't instantiate the backend tokenizer from")
+    assert "(1)" in line
 
 
 def one_type(family: str) -> Callable[[dict[str, Tensor]], None]:
@@ -344,6 +360,13 @@ def swapped(tensors: dict[str, Tensor]) -> None:
         tensors[name] = tensors[name].flip(0).contiguous()
 
 
+def reseal(run: Path) -> None:
+    """A run with its hashes as though it had been written so."""
+    metrics = json.loads((run / "metrics.json").read_text())
+    files = {name: file_hash(run / name) for name in metrics[FILES]}
+    (run / "metrics.json").write_text(json.dumps(sealed(metrics | {FILES: files})))
+
+
 def test_a_swapped_head_scores_as_the_other_and_its_run_reads_so(
     codesign: Run, model, made: Path, tmp_path: Path
 ) -> None:
@@ -381,10 +404,12 @@ def test_a_swapped_head_scores_as_the_other_and_its_run_reads_so(
     save_file(tensors, run / "model.safetensors", metadata={"format": "pt"})
     config = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps(config | named("positive", "negative")))
+    reseal(run)
     assert integer("plain") == wanted
     # A run of an older version, which left names as they had been: nothing says which order holds.
     metrics = json.loads((run / "metrics.json").read_text())
-    metrics.pop("labels")
+    for later in ("labels", FILES, CHECKSUM):
+        metrics.pop(later)
     (run / "metrics.json").write_text(json.dumps(metrics))
     told = codesign("quantize", run, "-o", tmp_path / "other")
     assert told.code == 2

@@ -343,8 +343,9 @@ def test_the_embedded_default(codesign: Run, tmp_path: Path) -> None:
     assert (tmp_path / "design" / "design.yaml").is_file()
     shutil.rmtree(tmp_path / "design")  # looked at in tests/quantisation
     metrics = check_folder(tmp_path)
-    # It has learnt what a bag of words cannot (test_agreement.py), and pruning leaves it that.
-    assert metrics["dense"] > 97
-    assert metrics["pruned"] > 95
-    assert metrics["integer"] > 95
+    # It has learnt what neither a bag of words nor the first noun tells (test_agreement.py), and pruning leaves it
+    # most of that; and it has not learnt all, so that there is something to lose.
+    assert 92 < metrics["dense"] < 99
+    assert 90 < metrics["pruned"] < 99
+    assert 90 < metrics["integer"] < 99
     assert metrics["predicted_speedup"] > 1.3

@@ -151,6 +151,10 @@ def test_a_page_without_simulation(codesign: Run, design: Path) -> None:
     page = read(design / "report")
     document = yaml.safe_load((design / "design.yaml").read_text())
     metrics = json.loads((design / "metrics.json").read_text())
+    # The same prediction as quantize and prune made.
+    assert f"{document['predicted']['cycles']:,} predicted, from start to last output" in told.out
+    assert f"{metrics['predicted_speedup']:.2f}× over the dense model" in told.out
+    assert f"{metrics['predicted']['cycles']:,}" in page.text
     assert f"Not simulated yet: make -C sim DESIGN={design}" in page.text
     # A row per matrix, with what design.yaml says.
     scores, layers, resources = page.tables

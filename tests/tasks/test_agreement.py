@@ -73,7 +73,7 @@ def test_no_place_in_the_sentence_decides() -> None:
                 found = nouns(text.rpartition(",")[2] if from_comma else text)
                 right += number(found[min(place, len(found) - 1)]) == label
             # The best of them is the first noun behind the comma.
-            assert right < 900
+            assert right < 940
 
 
 def test_splits_are_disjoint_and_repeatable() -> None:

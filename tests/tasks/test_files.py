@@ -220,6 +220,17 @@ def test_columns_of_other_names(tmp_path: Path) -> None:
     assert "columns missing, found label, premise, hypothesis, gold; accepted: a, label" in refusal(
         tmp_path, "sst2", "sentence=a"
     )
+    # What is not given has its own name, and no column is two things.
+    for task, columns, twice in (
+        ("classification", "label=hypothesis,sentence1=premise,sentence2=hypothesis", "hypothesis"),
+        ("classification", "sentence=label", "label"),
+        ("rte", "sentence1=premise,sentence2=label", "label"),
+    ):
+        with pytest.raises(InputError, match=f"{twice}"):
+            read_folder(OWN.get(task) or GLUE[task], tmp_path, parse_columns(columns))
+    assert "train.csv: label: this column is taken for two; accepted: another column for each" in refusal(
+        tmp_path, "classification", "sentence=label"
+    )
     assert "--columns: task sst2 has one sentence (got 'sentence1')" in refusal(tmp_path, "sst2", "sentence1=premise")
     assert "train.csv:2: gold: not a label" in refusal(
         labelled_gold(tmp_path), "mrpc", "sentence1=premise,sentence2=hypothesis,label=gold"
