@@ -201,7 +201,7 @@ DESIGNS = (
         False,
         _E1,
         _array(8, 8, 2, 2, tokens=64, axi=(1, 64), vector=8),
-        _layer(64, 64, _DDR, _BRAM),
+        _layer(64, 96, _DDR, _BRAM),
         heads=8,
     ),
     SynthesisDesign(
