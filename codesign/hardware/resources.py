@@ -111,8 +111,8 @@ def requantiser_dsps(accelerator: Accelerator, dsp_type: DspType) -> int:
 def vector_dsps(accelerator: Accelerator, dsp_type: DspType) -> dict[str, int]:
     """DSPs of what stands around the array in an encoder, by module.
 
-    Three products of each residual sum (two gains, its square), two of each result of LayerNorm (deviation, gain), and
-    for one token at a time its mean and its spread.
+    Three products of each residual sum (two gains, its square), two of each result of LayerNorm (deviation, gain),
+    and for one token at a time its mean and its spread.
     """
     drained = accelerator.rows // accelerator.requant_interval * accelerator.lanes
     return {

@@ -177,7 +177,7 @@ DESIGNS = (
         True,
         _E2,
         _array(8, 4, 2, 4, bits=4, tokens=32, axi=(1, 64), port=64, vector=4),
-        _layer(24, 32, _DDR),
+        _layer(24, 32, _DDR, _BRAM),
         heads=3,
     ),
     SynthesisDesign(
