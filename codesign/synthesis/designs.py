@@ -216,10 +216,10 @@ DESIGNS = (
         heads=2,
     ),
     SynthesisDesign(
-        "encoder 16×8×2, 3 layers",
+        "encoder 16×16×4, 3 layers",
         True,
         _E2,
-        _array(16, 8, 2, 4, tokens=64, vector=4),
+        _array(16, 16, 4, 4, vector=8),
         _layer(64, 128, _BRAM, layers=3),
         heads=4,
     ),
