@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from codesign.boards import DspType
 from codesign.hardware.accelerator import Accelerator
-from codesign.hardware.arrays import GAIN_BITS, NORM_GAIN_BITS, Contents, EncoderSizes, channel_bits
+from codesign.hardware.arrays import NORM_GAIN_BITS, Contents, EncoderSizes, channel_bits
 from codesign.hardware.cycles import token_groups
 from codesign.hardware.dsp import dsp_packing
 from codesign.hardware.images import beat_bits, block_words
@@ -67,10 +67,8 @@ WHAT = {
     "external_constants.channel": "bit of the beats of a word of channel constants",
     "encoder_memories.control": "engine of an encoder",
     "encoder_memories.operand": "bit of the activations that enter the array",
-    "encoder_memories.fetch": "bit of a word of weights",
     "encoder_memories.result": "bit of the results that leave the array at a time",
     "encoder_memories.choose": "bit of these, and four parts of a word to choose from",
-    "encoder_memories.gain": "bit of a word of gains",
     "encoder_memories.lane": "lane",
     "encoder_memories.address": "bit of an address, and one of the number of token groups",
     "head_block.choose": "bit of a word of weights, and four bits of K or V to choose from",
@@ -80,7 +78,6 @@ WHAT = {
     "residual_sums.address": "bit of an address, and one of the number of token groups",
     "vector_unit.control": "engine of an encoder",
     "vector_unit.step": "step of the vector unit",
-    "vector_unit.beat": "bit of the beats of a word of activations",
     "vector_unit.write": "bit of a word of activations",
     "vector_unit.element": "element of the vector unit",
     "vector_unit.constant": "bit of a word of LayerNorm's constants",
@@ -183,10 +180,8 @@ def encoder_logic(a: Accelerator, encoder: EncoderSizes) -> Counts:
         "encoder_memories": {
             "control": 1,
             "operand": operands,
-            "fetch": a.weight_port_bits,
             "result": results,
             "choose": results * choices(a.cols // drained),
-            "gain": drained * 2 * GAIN_BITS,
             "lane": a.lanes,
             "address": address,
         },
@@ -195,7 +190,6 @@ def encoder_logic(a: Accelerator, encoder: EncoderSizes) -> Counts:
         "vector_unit": {
             "control": 1,
             "step": encoder.vector_steps,
-            "beat": ceil_div(operands, a.stream_bits) * a.stream_bits,
             "write": operands,
             "element": a.vector_width,
             "constant": a.vector_rows * (NORM_GAIN_BITS + BIAS_BITS),

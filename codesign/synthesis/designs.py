@@ -177,7 +177,7 @@ DESIGNS = (
         True,
         _E2,
         _array(8, 4, 2, 4, bits=4, tokens=32, axi=(1, 64), port=64, vector=4),
-        _layer(24, 32, _DDR),
+        _layer(24, 32, _DDR, _BRAM),
         heads=3,
     ),
     SynthesisDesign(
@@ -201,7 +201,7 @@ DESIGNS = (
         False,
         _E1,
         _array(8, 8, 2, 2, tokens=64, axi=(1, 64), vector=8),
-        _layer(64, 64, _DDR, _BRAM),
+        _layer(64, 96, _DDR, _BRAM),
         heads=8,
     ),
     SynthesisDesign(
@@ -216,10 +216,10 @@ DESIGNS = (
         heads=2,
     ),
     SynthesisDesign(
-        "encoder 16×8×2, 3 layers",
+        "encoder 16×16×4, 3 layers",
         True,
         _E2,
-        _array(16, 8, 2, 4, tokens=64, vector=4),
+        _array(16, 16, 4, 4, vector=8),
         _layer(64, 128, _BRAM, layers=3),
         heads=4,
     ),
