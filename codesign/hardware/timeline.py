@@ -229,7 +229,7 @@ class ArrayTimes:
             ready: The first cycle in which what it reads is there.
             again: The least number of cycles from the job before's beginning to this one's.
         """
-        number = len(self.times)
+        number, loaded = len(self.times), ready
         job, taken, row_words = self.jobs[number], self._taken, self.groups * self.interval
         read, last_block, finished = self._read, self._last_block, self._finished
         fetch = self.head_fetch if job.attention else self.fetch
@@ -272,7 +272,7 @@ class ArrayTimes:
         if job.external:
             self.reader.freed.append(finished + row_words + self.sums)
         self._read, self._last_block, self._finished = read, last_block, finished
-        found = JobTimes(ready, begun, finished, finished + self.to_result + row_words - 1, self._sent)
+        found = JobTimes(loaded, begun, finished, finished + self.to_result + row_words - 1, self._sent)
         self.times.append(found)
         return found
 
