@@ -55,10 +55,10 @@ WHAT = {
     "weight_loader.beat": "bit of the beats of a word",
     "registers.map": "engine",
     "engine.control": "engine",
-    "engine.layer": "matrix in the layer table",
+    "engine.layer": "matrix in a layer table, of which external memory's readers have two more",
     "engine.program": "engine of an encoder",
-    "engine.step": "step of an encoder in the layer table",
-    "engine.streamed": "step of an encoder in the layer table, with external memory, whose readers have it too",
+    "engine.step": "step of an encoder in a layer table, of which external memory's readers have two more",
+    "engine.streamed": "engine of an encoder with external memory",
     "external_reader.control": "engine with external memory",
     "external_reader.port": "bit of a read port",
     "external_reader.word": "bit of a word that takes several beats",
@@ -204,6 +204,7 @@ def encoder_logic(a: Accelerator, encoder: EncoderSizes) -> Counts:
 
 def weight_logic(a: Accelerator, contents: Contents, encoder: EncoderSizes | None = None) -> Counts:
     """What depends on where the weights lie."""
+    tables = 3 if contents.streamed else 1
     counts: dict[str, dict[str, float]] = {
         "weight_memory": {"word": a.weight_port_bits},
         "weight_loader": {
@@ -211,10 +212,10 @@ def weight_logic(a: Accelerator, contents: Contents, encoder: EncoderSizes | Non
         },
         "engine": {
             "control": 1,
-            "layer": 0 if encoder else contents.matrices,
+            "layer": 0 if encoder else contents.matrices * tables,
             "program": 1 if encoder else 0,
-            "step": encoder.array_steps if encoder else 0,
-            "streamed": encoder.array_steps if encoder and contents.streamed else 0,
+            "step": encoder.array_steps * tables if encoder else 0,
+            "streamed": 1 if encoder and contents.streamed else 0,
         },
     }
     if contents.streamed:

@@ -173,10 +173,10 @@ DESIGNS = (
         heads=2,
     ),
     SynthesisDesign(
-        "encoder 8×4×2 of int4, 1 port",
+        "encoder 8×4×8 of int4, 1 port",
         True,
         _E2,
-        _array(8, 4, 2, 4, bits=4, tokens=32, axi=(1, 64), port=64, vector=4),
+        _array(8, 4, 8, 4, bits=4, tokens=32, axi=(1, 64), port=64, vector=4),
         _layer(24, 32, _DDR, _BRAM),
         heads=3,
     ),
@@ -205,11 +205,11 @@ DESIGNS = (
         heads=8,
     ),
     SynthesisDesign(
-        "encoder 8×8×4", True, _E2, _array(8, 8, 4, 2, tokens=64, vector=4), _layer(32, 64, _URAM, _BRAM), heads=4
+        "encoder 8×8×4", False, _E2, _array(8, 8, 4, 2, tokens=64, vector=4), _layer(32, 64, _URAM, _BRAM), heads=4
     ),
     SynthesisDesign(
         "encoder 8×8×2, 8 layers",
-        False,
+        True,
         _E2,
         _array(8, 8, 2, 4, tokens=64, port=64, vector=2),
         _layer(16, 32, _BRAM, layers=8),
