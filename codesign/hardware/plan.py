@@ -33,7 +33,7 @@ from codesign.numerics import longest_sum
 
 LARGEST_SIDE = 256
 """Longest side of a block that a user may ask for."""
-CLOSE = 0.002
+CLOSE = 0.005
 """A density is the highest for a latency where this part of it, or less, is left."""
 MOST_RUNS = 8
 """Arrays whose whole runs are worked out where hardly any meets a latency."""
