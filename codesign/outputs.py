@@ -280,12 +280,13 @@ def check_guest(folder: Path, name: str) -> None:
     check_folder(folder)
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, inputs: Iterable[Path] = ()) -> None:
     """Whether files can be made in a folder, such as one for what is built once; it is made where it is missing.
 
     Raises:
-        InputError: It is a file, or cannot be made or written.
+        InputError: It is a file, an input or above one, or cannot be made or written.
     """
+    _check_inputs(folder, inputs, "another folder")
     if folder.exists() and not folder.is_dir():
         raise InputError("this is a file, a folder is needed", file=folder)
     try:
@@ -307,6 +308,16 @@ def _check_place(folder: Path) -> None:
         raise InputError(f"cannot be written: {nearest} is a file", file=folder, accepted=_ELSEWHERE)
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise InputError(f"cannot be written: {nearest} allows no new files", file=folder, accepted=_ELSEWHERE)
+    real = folder.resolve()
+    for inside, above in zip((real, *real.parents), real.parents, strict=False):
+        marker = _read_marker(above)
+        kind = KINDS.get(marker.command) if marker is not None else None
+        if marker is not None and marker.working and kind is not None and kind.scratch == inside.name:
+            raise InputError(
+                f"codesign {kind.command} works in {inside}, and all of that goes when it is done",
+                file=folder,
+                accepted=_ELSEWHERE,
+            )
 
 
 def _check_state(folder: Path, kind: Kind, marker: _Marker | None, *, overwrite: bool, resume: bool) -> None:
@@ -332,7 +343,7 @@ def _check_state(folder: Path, kind: Kind, marker: _Marker | None, *, overwrite:
         )
 
 
-def _check_inputs(folder: Path, inputs: Iterable[Path]) -> None:
+def _check_inputs(folder: Path, inputs: Iterable[Path], accepted: str = _ELSEWHERE) -> None:
     target = folder.resolve()
     for given in inputs:
         path = given.expanduser()
@@ -341,7 +352,7 @@ def _check_inputs(folder: Path, inputs: Iterable[Path]) -> None:
         real = path.resolve()
         if real == target or target in real.parents:
             what = "this is an input itself" if real == target else f"this folder holds an input, {given}"
-            raise InputError(what, file=folder, accepted=_ELSEWHERE)
+            raise InputError(what, file=folder, accepted=accepted)
 
 
 def _check_content(folder: Path, kind: Kind, marker: _Marker | None) -> None:

@@ -248,6 +248,17 @@ def test_a_users_own_work_in_a_finished_output(tmp_path: Path, kind: Kind) -> No
     assert not mine.exists()
 
 
+def test_nothing_is_written_where_a_command_works(tmp_path: Path) -> None:
+    with claim(tmp_path, RUN) as output:
+        output.scratch.mkdir()
+    for inside in ("work", "work/a", "work/a/b"):
+        with pytest.raises(InputError, match=r"codesign prune works in .*/work, and all of that goes when it is done"):
+            check_output(tmp_path / inside, DESIGN)
+    check_output(tmp_path / "other", DESIGN)
+    written(tmp_path, RUN)
+    check_output(tmp_path / "work", DESIGN)
+
+
 def test_a_link_among_guests_is_no_guest(tmp_path: Path) -> None:
     run = tmp_path / "run"
     written(run, RUN)
@@ -474,6 +485,7 @@ def test_simulation_writes_one_file_and_looks_first(
     (tmp_path / "keep" / "sim.json").write_text("mine")
     refused(codesign("simulate", design, "--work-dir", tmp_path / "file"), "file: this is a file")
     refused(codesign("simulate", design, "--work-dir", "/proc/codesign"), "cannot be written")
+    refused(codesign("simulate", design, "--work-dir", design), "this is an input itself; accepted: another folder")
     refused(codesign("simulate", design, "-o", tmp_path / "file"), "this is a file")
     refused(codesign("simulate", design, "-o", tmp_path / "keep"), "sim.json: in the way")
     refused(codesign("simulate", design, "-o", "/proc/codesign"), "cannot be written")

@@ -63,7 +63,7 @@ def simulate(
         from codesign.simulation.outcome import RESULT, write_outcome
 
     check_guest(output_dir or design, RESULT)
-    check_folder(work_dir)
+    check_folder(work_dir, [design])
     with working(f"{found.document.model} on {found.document.board}: what its sentences give in the integer model"):
         from codesign.report.simulate_text import simulate_text
         from codesign.simulation.design import simulate_design
