@@ -30,7 +30,7 @@ from codesign.pruning.understood import check_understood
 from codesign.pruning.units import restore_, standardise_
 from codesign.report.console import tracked
 from codesign.tasks.agreement import AGREEMENT, agreement_data
-from codesign.tasks.data import cut_text, drawn, load_data, tokenised
+from codesign.tasks.data import cut_text, drawn, load_data, tokenised, unknown_text
 from codesign.tasks.evaluate import Scores, predict, scores_of, scores_text
 from codesign.tasks.files import Split
 from codesign.tasks.values import unit_of
@@ -95,6 +95,9 @@ def _prune(request: Request, state: PartialState, output: Output | None) -> Outc
     check_understood(start, data, tokens)
     train = drawn(data.splits["train"], settings.limit, settings.seed)
     splits = {**data.splits, "train": train}
+    datasets = {name: tokenised(part, start.tokenizer, tokens) for name, part in splits.items()}
+    cut = [cut_text(name, part, datasets[name], start.tokenizer, tokens) for name, part in splits.items()]
+    cut += [unknown_text(name, part, start.tokenizer, data.source) for name, part in datasets.items()]
     unit = unit_of(train.labels, data.source) if data.task.regression else None
     sha256 = {"data": data.sha256, "model": model_sha256(request.model, start.model)}
     with state.main_process_first():
@@ -110,8 +113,6 @@ def _prune(request: Request, state: PartialState, output: Output | None) -> Outc
             )
             open_run(output.scratch, asked, resume=request.resume)
     state.wait_for_everyone()
-    datasets = {name: tokenised(part, start.tokenizer, tokens) for name, part in splits.items()}
-    cut = [cut_text(name, part, datasets[name], start.tokenizer, tokens) for name, part in splits.items()]
     if unit is not None:
         # Everything between loading and writing is in standard deviations from the mean.
         standard = {n: Split(part.sentences, unit.standardised(part.labels)) for n, part in splits.items()}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 HUB = "nyu-mll/glue"
+_UNKNOWN = 0.01
+"""The part of the tokens that may be unknown to a tokenizer without a word about it."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,27 @@ def cut_text(
         f"{name}: {len(lengths):,} of {len(split.labels):,} {rows} are longer than {tokens} tokens and lose what is"
         f" behind, {sum(lengths) / len(lengths) - tokens:.3g} tokens on average; the longest has {max(lengths):,}"
     )
+
+
+def unknown_text(name: str, dataset: Dataset, tokenizer: PreTrainedTokenizerBase, source: str) -> str | None:
+    """How much of a tokenised split the tokenizer does not know, where that is more than ``_UNKNOWN``.
+
+    Raises:
+        InputError: It is all.
+    """
+    counts = Counter(chain.from_iterable(dataset["input_ids"]))
+    unknown = counts[tokenizer.unk_token_id]
+    special = sum(counts[number] for number in {*tokenizer.all_special_ids} - {tokenizer.unk_token_id})
+    words = counts.total() - special
+    if unknown and unknown == words:
+        raise InputError(
+            f"the tokenizer knows no word of the {name} split: every one is {tokenizer.unk_token}",
+            file=source,
+            accepted="sentences in the language of the model, and its own tokenizer",
+        )
+    if unknown <= _UNKNOWN * words:
+        return None
+    return f"{name}: the tokenizer does not know {unknown:,} of {words:,} tokens ({tokenizer.unk_token})"
 
 
 def _columns(sentences: Any) -> list[list[str]]:

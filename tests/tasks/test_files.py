@@ -11,7 +11,7 @@ import pytest
 from codesign.errors import InputError
 from codesign.models.embedded import embedded_tokenizer
 from codesign.tasks import GLUE, OWN, find_task
-from codesign.tasks.data import TaskData, cut_text, drawn, load_data, tokenised
+from codesign.tasks.data import TaskData, cut_text, drawn, load_data, tokenised, unknown_text
 from codesign.tasks.files import Split, parse_columns, read_folder
 from codesign.tasks.values import unit_of
 
@@ -304,6 +304,20 @@ def test_what_is_cut_is_said() -> None:
     assert cut_text("train", split, tokenised(split, tokenizer, 10), tokenizer, 10) is None
     pair = Split((("a b c", "d"),), (0,))
     assert "1 of 1 sentence pairs" in str(cut_text("dev", pair, tokenised(pair, tokenizer, 5), tokenizer, 5))
+
+
+def test_words_that_the_tokenizer_does_not_know() -> None:
+    tokenizer = embedded_tokenizer(["a b c"])
+
+    def told(*sentences: str) -> str | None:
+        split = Split(tuple((text,) for text in sentences), (0,) * len(sentences))
+        return unknown_text("dev", tokenised(split, tokenizer, tokens=9), tokenizer, "here")
+
+    assert told("a b c", "c") is None
+    assert told("a б c", "в") == "dev: the tokenizer does not know 2 of 4 tokens ([UNK])"
+    assert told("", "") is None
+    with pytest.raises(InputError, match=r"here: the tokenizer knows no word of the dev split: every one is \[UNK\]"):
+        told("а б в", "г")
 
 
 def test_data_is_known_by_its_content(tmp_path: Path) -> None:
