@@ -70,8 +70,8 @@ def build_encoder(
         compile_encoder(layout, layers),
         np.stack(every("attention.mean_numerator")),
         np.stack(every("attention.mean_shift")),
-        tuple(int(constants[f"{norm}.epsilon"]) for norm in norms),
-        int(constants[f"{norms[0]}.shift"]),
+        tuple(int(constants[f"{norm}.epsilon"].item()) for norm in norms),
+        int(constants[f"{norms[0]}.shift"].item()),
         rows,
     )
     return encoder, make_images(a, matrices, more)
