@@ -201,3 +201,17 @@ def test_refusals(codesign: Run, quantised: Callable[[str], Path], tmp_path: Pat
     told = codesign("simulate", folder, "--board", "u50")
     assert told.code == 2
     assert "the design is for another board (got 'u50'); accepted: zcu104" in told.err
+
+
+def test_its_sentences_whole(
+    codesign: Run, quantised: Callable[[str], Path], simulators: Path, tmp_path: Path
+) -> None:
+    folder = quantised("bert")
+    told = codesign("simulate", folder, "--sentences", "--work-dir", simulators, "-o", tmp_path)
+    assert told.code == 0, told.err + told.out
+    whole = json.loads((tmp_path / "sim.json").read_text())["encoder"]
+    assert whole["sentences"]
+    for sentence in whole["sentences"]:
+        assert sentence["mismatches"] == 0
+        assert sentence["counted_cycles"] == sentence["predicted_cycles"] > 0
+    assert "attention, softmax and LayerNorm in hardware" in told.out
