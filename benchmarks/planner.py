@@ -9,10 +9,10 @@ from __future__ import annotations
 import time
 
 from codesign.boards import board_names, load_board
-from codesign.hardware.plan import make_plan
-from codesign.hardware.search import every_design
-from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.models import parse_shape
+from codesign.planning.plan import make_plan
+from codesign.planning.search import every_design
+from codesign.planning.work import Budget, BudgetKind, Work
 
 BERT_BASE = "name=BERT-base,hidden=768,layers=12,ffn=3072,heads=12"
 

@@ -11,10 +11,10 @@ import codesign
 from codesign.boards import Board, board_names, load_board
 from codesign.errors import InputError
 from codesign.files import write_text
-from codesign.hardware.plan import Plan, make_plan
 from codesign.hardware.predict import tightest
-from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.models import EncoderShape, parse_shape
+from codesign.planning.plan import Plan, make_plan
+from codesign.planning.work import Budget, BudgetKind, Work
 from codesign.report.plan_text import reasons
 
 RESULT = Path(__file__).parents[1] / "docs" / "results" / "plans.md"

@@ -47,7 +47,7 @@ def test_heavy_packages_are_imported_only_where_used() -> None:
         "try: main()\n"
         "except SystemExit: pass\n"
         "heavy = {'torch', 'transformers', 'numpy', 'matplotlib', 'yaml', 'jinja2', 'accelerate', 'datasets',"
-        " 'scipy', 'sklearn', 'codesign.hardware.plan'}\n"
+        " 'scipy', 'sklearn', 'codesign.planning.plan'}\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))"
     )
     shown = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)

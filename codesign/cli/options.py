@@ -10,7 +10,7 @@ import typer
 from codesign.errors import InputError
 
 if TYPE_CHECKING:
-    from codesign.hardware.work import Budget, Granularity
+    from codesign.planning.work import Budget, Granularity
 
 _PLAN = "Plan"
 
@@ -80,7 +80,7 @@ def budget_of(latency_ms: float | None, compression: float | None, fit: str | No
     Raises:
         InputError: More than one, or an unknown ``--fit``.
     """
-    from codesign.hardware.work import Budget, BudgetKind
+    from codesign.planning.work import Budget, BudgetKind
 
     given = [
         name
@@ -117,7 +117,7 @@ def granularity_of(name: str) -> Granularity:
     Raises:
         InputError: There is none of that name.
     """
-    from codesign.hardware.work import Granularity
+    from codesign.planning.work import Granularity
 
     if name not in list(Granularity):
         raise InputError("not accepted", field="--granularity", value=name, accepted=", ".join(Granularity))

@@ -54,11 +54,11 @@ def plan(
         codesign plan --board zcu104 --shape hidden=768,layers=12,ffn=3072,heads=12 --compression 2
     """
     from codesign.boards import load_board
-    from codesign.hardware.plan import make_plan
-    from codesign.hardware.work import Work
     from codesign.models import EMBEDDED_DEFAULT, load_shape, parse_shape
     from codesign.outputs import PLAN, claim
     from codesign.planning import write_plan
+    from codesign.planning.plan import make_plan
+    from codesign.planning.work import Work
     from codesign.report.console import asking, console, tracked
     from codesign.report.plan_text import plan_text
 

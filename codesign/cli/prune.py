@@ -225,11 +225,11 @@ def prune(
 
     # Nothing heavy before what was given has been looked at.
     from codesign.boards import load_board
-    from codesign.hardware.plan import make_plan
-    from codesign.hardware.work import Budget, BudgetKind, Work
     from codesign.models import EMBEDDED_DEFAULT, load_shape
     from codesign.outputs import RUN, check_output
     from codesign.planning import load_plan, plan_document
+    from codesign.planning.plan import make_plan
+    from codesign.planning.work import Budget, BudgetKind, Work
     from codesign.report.console import asking, console, tracked
     from codesign.tasks.task import find_task
 

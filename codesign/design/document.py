@@ -11,7 +11,7 @@ from codesign.hardware.resources import Resources
 from codesign.models import EncoderShape
 from codesign.names import BoardName, FileName, ModuleName, Part, Title
 
-FORMAT = "codesign-design-3"
+FORMAT = "codesign-design-4"
 DESIGN = "design.yaml"
 WEIGHTS = "weights.safetensors"
 SENTENCES = "sentences.safetensors"
@@ -43,7 +43,7 @@ class DesignLayer(_Strict):
 
 
 class DesignPrediction(_Strict):
-    """What the hardware model says: cycles and latency of a batch, resources in the units of the board files."""
+    """What the hardware model says: cycles and latency of a batch of whole sentences, resources as in board files."""
 
     cycles: int
     dense_cycles: int
@@ -76,7 +76,7 @@ class DesignDocument(_Strict):
     that of all other fields (``codesign.checksums``): it is what tells one design from another.
     """
 
-    format: Literal["codesign-design-3"]
+    format: Literal["codesign-design-4"]
     codesign: str
     seed: int
     board: BoardName
@@ -92,3 +92,8 @@ class DesignDocument(_Strict):
     quantisation: Quantisation
     files: dict[FileName, str]
     checksum: str
+
+    @property
+    def matrix_engine(self) -> Accelerator:
+        """The array as an accelerator of matrices alone, as ``codesign gen-hls`` makes it, for a batch."""
+        return self.accelerator.for_matrices(self.tokens * self.batch)

@@ -8,19 +8,17 @@ from codesign.boards import Board, DspType, board_of
 from codesign.design.content import Design
 from codesign.design.document import DESIGN
 from codesign.errors import InputError
-from codesign.hardware.accelerator import WeightMemory, pruned_matrix
-from codesign.hardware.cycles import matrix_cycles
-from codesign.hardware.resources import (
-    Placed,
-    Resources,
-    buffer_resources,
-    engine_resources,
-    merged,
-    total,
-    weight_resources,
-)
+from codesign.hardware.accelerator import WeightMemory, sparse_matrix
+from codesign.hardware.resources import Placed, Resources, total
+from codesign.hardware.run import pruned
+from codesign.hardware.timeline import LATENCY
 from codesign.models import Matrix
 from codesign.packing.blocks import kept_blocks
+from codesign.program.estimate import layout_of
+from codesign.program.resources import encoder_resources, encoder_sizes
+from codesign.program.sentence import sentence_times
+from codesign.program.steps import Program
+from codesign.program.timeline import SentenceTimes
 
 _DSP_OF_FAMILY = {"xc7": DspType.DSP48E1, "xczu": DspType.DSP48E2, "xck": DspType.DSP48E2, "xcu": DspType.DSP48E2}
 """DSPs by how a part's name begins."""
@@ -70,11 +68,11 @@ def placed_matrices(design: Design) -> tuple[Placed, ...]:
     rows, cols = design.document.accelerator.block
     return tuple(
         Placed(
-            pruned_matrix(
+            sparse_matrix(
                 Matrix(layer.name, layer.out_features, layer.in_features, layer.activation),
                 rows,
                 cols,
-                kept_blocks(design.packed(layer)),
+                design.packed(layer).row_blocks.tolist(),
             ),
             layer.weight_memory,
             1,
@@ -85,12 +83,10 @@ def placed_matrices(design: Design) -> tuple[Placed, ...]:
 
 def resources_by_module(design: Design, board: Board) -> Mapping[str, Resources]:
     """Resources by module of the engine."""
-    a, dsp_type, placed = design.document.accelerator, board.device.dsp_type, placed_matrices(design)
-    return merged(
-        engine_resources(a, dsp_type, sum(layer.activation for layer in design.document.layers)),
-        buffer_resources(a, dsp_type, [matrix.sparse for matrix in placed]),
-        weight_resources(a, dsp_type, placed),
-    )
+    document = design.document
+    layout = layout_of(document.accelerator, document.shape)
+    sizes = encoder_sizes(layout, document.shape.layers)
+    return encoder_resources(layout, board.device.dsp_type, sizes, placed_matrices(design))
 
 
 def _check_prediction(design: Design, board: Board) -> None:
@@ -99,7 +95,6 @@ def _check_prediction(design: Design, board: Board) -> None:
     Not what rests on the board's memory or on fitted coefficients, which may have been mended since.
     """
     document = design.document
-    a, tokens = document.accelerator, document.tokens * document.batch
 
     def same(field: str, said: object, found: object) -> None:
         if said != found:
@@ -111,11 +106,27 @@ def _check_prediction(design: Design, board: Board) -> None:
     counted = total(resources_by_module(design, board))
     for name in _EXACT:
         same(f"predicted.resources.{name}", getattr(document.predicted.resources, name), getattr(counted, name))
-    if a.max_tokens < min(document.tokens, tokens):  # activations cross external memory
+    if any(layer.weight_memory is WeightMemory.DDR for layer in document.layers):
         return
-    for layer, placed in zip(document.layers, placed_matrices(design), strict=True):
-        if layer.weight_memory is not WeightMemory.DDR:
-            cycles = matrix_cycles(
-                a, board.device.dsp_type, placed.sparse, tokens, layer.weight_memory, board.read_bytes_per_second
-            )
-            same(f"layers.{layer.name}.predicted_cycles", layer.predicted_cycles, cycles)
+    program, times = design_times(design, board)
+    for step, time in zip(program.array, times.array, strict=True):
+        if step.matrix is not None:
+            layer = document.layers[step.matrix]
+            same(f"layers.{layer.name}.predicted_cycles", layer.predicted_cycles, time.ended - time.begun)
+    same("predicted.cycles", document.predicted.cycles, times.cycles)
+
+
+def design_times(design: Design, board: Board, latency: int = LATENCY) -> tuple[Program, SentenceTimes]:
+    """The steps of a batch of sentences of the full length, and their times by the hardware model.
+
+    Args:
+        design: The design folder.
+        board: Its board.
+        latency: Of external memory, in cycles.
+    """
+    d = design.document
+    matrices = [
+        pruned(kept_blocks(design.packed(layer)), layer.weight_memory, activation=layer.activation)
+        for layer in d.layers
+    ]
+    return sentence_times(d.accelerator, board, d.shape, matrices, d.tokens, d.batch, latency)

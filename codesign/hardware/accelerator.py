@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -103,6 +103,10 @@ class Accelerator:
     def vector_rows(self) -> int:
         """V, features (or keys) of L tokens that the vector unit takes per cycle."""
         return self.vector_width // self.lanes
+
+    def for_matrices(self, tokens: int) -> Accelerator:
+        """The same array without a vector unit, for matrices alone on so many tokens."""
+        return replace(self, vector_width=0, max_tokens=tokens)
 
     @property
     def held_bits(self) -> int:

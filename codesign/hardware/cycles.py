@@ -26,7 +26,6 @@ from codesign.hardware.accelerator import Accelerator, SparseMatrix, WeightMemor
 from codesign.hardware.dsp import dsp_packing
 from codesign.hardware.images import beat_bits, block_beats, block_words, image_bits
 from codesign.hardware.memories import ceil_div
-from codesign.numerics import ACTIVATION_BITS
 
 # Register stages, as the sources in hls_templates/rtl have them.
 _ARRAY_STAGES = {"activation read": 2, "multiply": 3, "split fields": 1}
@@ -139,7 +138,7 @@ class Pass:
         groups: T.
         fetch: F.
         summing: Cycles that the block rows hold the array, one after another.
-        weight_bytes, activation_bytes: What crosses external memory.
+        weight_bytes: What crosses external memory.
         crossing: Cycles that these bytes take at the memory's rate.
     """
 
@@ -147,7 +146,6 @@ class Pass:
     fetch: int
     summing: int
     weight_bytes: int
-    activation_bytes: int
     crossing: int
 
     @property
@@ -162,8 +160,6 @@ def one_pass(
     tokens: int,
     memory: WeightMemory,
     bytes_per_second: float,
-    *,
-    streamed_activations: bool = False,
 ) -> Pass:
     """What a pass of ``tokens`` tokens, as many as the buffers hold or fewer, is made of.
 
@@ -173,17 +169,13 @@ def one_pass(
         tokens: Tokens of this pass.
         memory: Where the weights lie.
         bytes_per_second: What long reads of external memory can count on.
-        streamed_activations: Whether activations come from and return to external memory.
     """
     groups = token_groups(accelerator, tokens)
     fetch = fetch_cycles(accelerator, memory, bytes_per_second)
     summing = sum(count * block_row_cycles(accelerator, blocks, groups, fetch) for blocks, count in sparse.rows)
     weight_bytes = external_weight_bytes(accelerator, sparse) if memory is WeightMemory.DDR else 0
-    features = sparse.matrix.in_features + sparse.matrix.out_features
-    activation_bytes = features * tokens * ACTIVATION_BITS // 8 if streamed_activations else 0
-    total = weight_bytes + activation_bytes
-    crossing = ceil(total / external_bytes_per_cycle(accelerator, bytes_per_second)) if total else 0
-    return Pass(groups, fetch, summing, weight_bytes, activation_bytes, crossing)
+    crossing = ceil(weight_bytes / external_bytes_per_cycle(accelerator, bytes_per_second)) if weight_bytes else 0
+    return Pass(groups, fetch, summing, weight_bytes, crossing)
 
 
 def matrix_cycles(
@@ -194,14 +186,12 @@ def matrix_cycles(
     memory: WeightMemory,
     bytes_per_second: float,
     *,
-    streamed_activations: bool = False,
     tables: bool = True,
 ) -> int:
     """Cycles for one matrix and ``tokens`` tokens, from its activations' presence to its last result.
 
-    More tokens than the buffers hold take several passes. Where external memory delivers the weights (or, with
-    ``streamed_activations``, takes and returns the activations of each pass), a pass lasts at least as long as
-    the bytes that cross.
+    More tokens than the buffers hold take several passes. Where external memory delivers the weights, a pass lasts at
+    least as long as the bytes that cross.
     """
     stages = pipeline_stages(accelerator, dsp_type, tables=tables)
     full, rest = divmod(tokens, accelerator.max_tokens)
@@ -214,7 +204,6 @@ def matrix_cycles(
                 present,
                 memory,
                 bytes_per_second,
-                streamed_activations=streamed_activations,
             )
             last_row = work.groups * accelerator.requant_interval
             # On chip the first block is fetched while the activations arrive.

@@ -46,13 +46,16 @@ def block_beats(accelerator: Accelerator) -> int:
     return ceil_div(block_words(accelerator) * accelerator.weight_port_bits, beat_bits(accelerator))
 
 
-def external_beats(accelerator: Accelerator, blocks: int, entries: int, block_rows: int) -> tuple[int, int, int]:
+def external_beats(
+    accelerator: Accelerator, blocks: int, entries: int, block_rows: int, place_bits: int = 0
+) -> tuple[int, int, int]:
     """(weights, index, channel constants) of one matrix in external memory, in beats.
 
-    Every block begins a beat, the index does, and every word of R/Q channels.
+    Every block begins a beat, the index does, and every word of R/Q channels, with so many bits for its place in an
+    encoder.
     """
     beat = beat_bits(accelerator)
-    channels = accelerator.rows // accelerator.requant_interval * CHANNEL_BITS
+    channels = accelerator.rows // accelerator.requant_interval * CHANNEL_BITS + place_bits
     return (
         blocks * block_beats(accelerator),
         ceil_div(entries * STREAMED_INDEX_BITS, beat),

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from codesign.boards import DspType
 from codesign.hardware.accelerator import Accelerator, SparseMatrix, WeightMemory
+from codesign.hardware.arrays import EncoderSizes
 from codesign.hardware.resources import Placed, Resources, total, weight_resources
 
 
@@ -23,6 +24,7 @@ def place(
     alike: Sequence[tuple[SparseMatrix, int]],
     rest: Resources,
     limit: Resources,
+    encoder: EncoderSizes | None = None,
 ) -> list[Placed]:
     """Choose weight memories.
 
@@ -32,6 +34,7 @@ def place(
         alike: Matrices that the engine runs, each with the number of those alike.
         rest: What the design takes apart from the weight, index and constant memories.
         limit: What the design may take of the board.
+        encoder: What an encoder has beside its matrices; None for matrices alone.
 
     Returns:
         All of them, placed; those alike may be split between memories. A design without an AXI port has all in
@@ -53,7 +56,7 @@ def place(
             """Move ``count`` of those alike on chip if the design still fits then."""
             on_chip[index, memory] += count
             now = placed(on_chip, rest_too=rest_too)
-            if (rest + total(weight_resources(accelerator, dsp_type, now))).fits(limit):
+            if (rest + total(weight_resources(accelerator, dsp_type, now, encoder))).fits(limit):
                 return True
             on_chip[index, memory] -= count
             return False

@@ -9,14 +9,15 @@ from functools import cache, cached_property
 
 from codesign.boards import Board
 from codesign.hardware.accelerator import Accelerator, SparseMatrix, WeightMemory, block_grid, spread_evenly
+from codesign.hardware.arrays import EncoderSizes
 from codesign.hardware.cycles import matrix_cycles, one_pass
+from codesign.hardware.memories import ceil_div
 from codesign.hardware.placement import place
 from codesign.hardware.resources import (
     RESOURCES,
     Placed,
     Resources,
-    buffer_resources,
-    engine_resources,
+    fixed_resources,
     merged,
     total,
     usable_resources,
@@ -30,9 +31,9 @@ class LayerPlan:
     """One matrix in a plan.
 
     ``predicted_cycles`` are those in the array, from its activations' presence to its last result.
-    ``bound`` says what its cycles are spent on: ``compute``, ``weight bandwidth``, ``activation bandwidth`` or
-    ``requantisation``. ``macs_per_byte`` is its place on the roofline: executed multiply-accumulates per byte
-    of external memory, None where nothing is read from there. ``activation`` says whether one follows, by table.
+    ``bound`` says what its cycles are spent on: ``compute``, ``weight bandwidth`` or ``requantisation``.
+    ``macs_per_byte`` is its place on the roofline: executed multiply-accumulates per byte of external memory, None
+    where nothing is read from there. ``activation`` says whether one follows, by table.
     """
 
     name: str
@@ -58,6 +59,19 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """What an encoder has beside its weight matrices (``codesign.program.estimate`` works it out).
+
+    Attributes:
+        sizes: Of its memories and its program.
+        cycles: Of a sentence, about: attention, LayerNorms, loading.
+    """
+
+    sizes: EncoderSizes
+    cycles: int
+
+
+@dataclass(frozen=True)
 class Design:
     """One array with the matrices it runs, fully predicted.
 
@@ -66,14 +80,14 @@ class Design:
         runs: The prediction, by matrices alike.
         sparse: The matrices in the order of use.
         parts: Resources by unit.
-        activations_on_chip: Whether a sentence's activations stay on chip between matrices.
+        beside_cycles: Of what an encoder does beside its matrices, of all tokens; 0 for matrices alone.
     """
 
     accelerator: Accelerator
     runs: tuple[Run, ...]
     sparse: tuple[SparseMatrix, ...]
     parts: dict[str, Resources]
-    activations_on_chip: bool
+    beside_cycles: int
 
     @cached_property
     def resources(self) -> Resources:
@@ -82,21 +96,26 @@ class Design:
 
     @cached_property
     def array_cycles(self) -> int:
-        """Cycles of all matrices in the array, one after another: what designs are compared by.
-
-        A closed form without loading and storing; ``codesign.hardware.run`` has what a whole run takes.
-        """
+        """Cycles of all matrices in the array, one after another."""
         return sum(run.cycles * run.placed.count for run in self.runs)
 
     @property
-    def array_ms(self) -> float:
-        """``array_cycles`` in milliseconds."""
-        return self.array_cycles / self.accelerator.clock_mhz / 1000
+    def estimated_cycles(self) -> int:
+        """Cycles of everything, one after another: what designs are compared by.
+
+        A closed form, worked out for thousands of designs; ``codesign.program.sentence`` has the exact number.
+        """
+        return self.array_cycles + self.beside_cycles
+
+    @property
+    def estimated_ms(self) -> float:
+        """``estimated_cycles`` in milliseconds."""
+        return self.estimated_cycles / self.accelerator.clock_mhz / 1000
 
     @property
     def on_chip(self) -> bool:
-        """Whether neither weights nor, between matrices, activations are in external memory."""
-        return self.activations_on_chip and not self.streamed
+        """Whether no weights are in external memory."""
+        return not self.streamed
 
     @cached_property
     def streamed(self) -> int:
@@ -170,7 +189,7 @@ def predict(
     board: Board,
     sparse: Sequence[SparseMatrix],
     tokens: int,
-    sentence: int | None = None,
+    beside: Beside | None = None,
 ) -> Design:
     """Everything that the hardware model says of a design, whether it fits the board or not.
 
@@ -179,12 +198,11 @@ def predict(
         board: The board it is for.
         sparse: The matrices with their nonzero blocks.
         tokens: M, tokens that pass each matrix (sentence length × batch).
-        sentence: Tokens that attention needs together; where the buffers hold fewer, activations cross external
-            memory between matrices. Default: all tokens.
+        beside: What an encoder has beside them; None for matrices alone.
     """
     dsp_type = board.device.dsp_type
     rate = board.read_bytes_per_second
-    streamed = accelerator.max_tokens < min(sentence or tokens, tokens)
+    encoder = beside.sizes if beside else None
 
     # Encoders repeat a few shapes: each is placed and worked out once.
     first: dict[object, SparseMatrix] = {}
@@ -194,21 +212,20 @@ def predict(
         counts[_alike(s)] += 1
     alike = [(s, counts[key]) for key, s in first.items()]
 
-    parts = merged(
-        engine_resources(accelerator, dsp_type, sum(s.matrix.activation for s in sparse)),
-        buffer_resources(accelerator, dsp_type, [s for s, _ in alike]),
-    )
-    placed = place(accelerator, dsp_type, alike, total(parts), usable_resources(board))
-    parts = merged(parts, weight_resources(accelerator, dsp_type, placed))
+    tables = sum(s.matrix.activation for s in sparse)
+    parts = fixed_resources(accelerator, dsp_type, [s for s, _ in alike], tables, encoder)
+    placed = place(accelerator, dsp_type, alike, total(parts), usable_resources(board), encoder)
+    parts = merged(parts, weight_resources(accelerator, dsp_type, placed, encoder))
     runs = tuple(
         Run(
             p,
-            matrix_cycles(accelerator, dsp_type, p.sparse, tokens, p.memory, rate, streamed_activations=streamed),
-            *roofline(accelerator, p.sparse, tokens, p.memory, rate, streamed),
+            matrix_cycles(accelerator, dsp_type, p.sparse, tokens, p.memory, rate),
+            *roofline(accelerator, p.sparse, tokens, p.memory, rate),
         )
         for p in placed
     )
-    return Design(accelerator, runs, tuple(sparse), parts, not streamed)
+    cycles = beside.cycles * ceil_div(tokens, accelerator.max_tokens) if beside else 0
+    return Design(accelerator, runs, tuple(sparse), parts, cycles)
 
 
 def roofline(
@@ -217,7 +234,6 @@ def roofline(
     tokens: int,
     memory: WeightMemory,
     bytes_per_second: float,
-    streamed: bool,
 ) -> tuple[str, float | None]:
     """(what bounds the matrix, executed multiply-accumulates per byte of external memory).
 
@@ -227,21 +243,17 @@ def roofline(
         tokens: M.
         memory: Where its weights lie.
         bytes_per_second: Of external memory.
-        streamed: Whether activations cross external memory between matrices.
     """
     tile = min(tokens, accelerator.max_tokens)
-    work = one_pass(accelerator, sparse, tile, memory, bytes_per_second, streamed_activations=streamed)
-    if work.crossing > work.summing:
-        bound = "activation bandwidth" if work.activation_bytes > work.weight_bytes else "weight bandwidth"
-    elif work.fetch > work.groups:
+    work = one_pass(accelerator, sparse, tile, memory, bytes_per_second)
+    if work.crossing > work.summing or work.fetch > work.groups:
         bound = "weight bandwidth"
     elif work.summing > sparse.nonzero_blocks * work.groups:
         bound = "requantisation"
     else:
         bound = "compute"
-    external_bytes = work.weight_bytes + work.activation_bytes
     macs = sparse.nonzero_blocks * accelerator.block_area * tile
-    return bound, macs / external_bytes if external_bytes else None
+    return bound, macs / work.weight_bytes if work.weight_bytes else None
 
 
 def tightest(resources: Resources, board: Board) -> tuple[str, float]:

@@ -122,6 +122,12 @@ def vector_dsps(accelerator: Accelerator, dsp_type: DspType) -> dict[str, int]:
     }
 
 
+def engine_dsps(accelerator: Accelerator, dsp_type: DspType) -> int:
+    """All DSPs of a design."""
+    vector = sum(vector_dsps(accelerator, dsp_type).values()) if accelerator.vector_width else 0
+    return array_dsps(accelerator, dsp_type) + requantiser_dsps(accelerator, dsp_type) + vector
+
+
 def engine_resources(
     accelerator: Accelerator, dsp_type: DspType, tables: int, encoder: EncoderSizes | None = None
 ) -> dict[str, Resources]:
@@ -155,24 +161,30 @@ def buffer_resources(
     )
 
 
-def encoder_resources(
-    accelerator: Accelerator, dsp_type: DspType, encoder: EncoderSizes, placed: Sequence[Placed], tables: int
+def fixed_resources(
+    accelerator: Accelerator,
+    dsp_type: DspType,
+    matrices: Sequence[SparseMatrix],
+    tables: int,
+    encoder: EncoderSizes | None = None,
 ) -> dict[str, Resources]:
-    """Resources of a whole encoder: module of ``hls_templates/rtl`` → counts.
+    """All but the memories of weights, index and constants: module of ``hls_templates/rtl`` → counts.
 
     Args:
         accelerator: The design.
         dsp_type: Of the device.
-        encoder: What it has beside the array and its matrices.
-        placed: All matrices.
+        matrices: That it runs.
         tables: Matrices with an activation by table behind them.
+        encoder: What an encoder has beside these; None for matrices alone, with buffers in its place.
     """
+    engine = engine_resources(accelerator, dsp_type, tables, encoder)
+    if encoder is None:
+        return merged(engine, buffer_resources(accelerator, dsp_type, matrices))
     return merged(
-        engine_resources(accelerator, dsp_type, tables, encoder),
+        engine,
         priced_logic(encoder_logic(accelerator, encoder)),
         priced_memories(arrays.encoder_memories(accelerator, encoder), dsp_type),
         {module: Resources(dsp=count) for module, count in vector_dsps(accelerator, dsp_type).items()},
-        weight_resources(accelerator, dsp_type, placed, encoder),
     )
 
 

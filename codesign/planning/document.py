@@ -5,20 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from codesign import __version__
 from codesign.errors import InputError
 from codesign.files import read_yaml
 from codesign.hardware.accelerator import Accelerator
-from codesign.hardware.plan import Plan
 from codesign.hardware.predict import Design, LayerPlan, tightest
 from codesign.hardware.resources import RESOURCES, Resources, usable_resources
-from codesign.hardware.work import Budget, Granularity
 from codesign.models import EncoderShape
 from codesign.names import BoardName, Part, Title
+from codesign.planning.plan import Plan
+from codesign.planning.work import Budget, Granularity
 
-FORMAT = "codesign-plan-1"
+FORMAT = "codesign-plan-2"
+OUTSIDE = ("tokenizer", "embeddings and their LayerNorm", "pooler", "classifier")
+"""What the host does."""
 
 
 class _Strict(BaseModel):
@@ -28,8 +30,8 @@ class _Strict(BaseModel):
 class Predicted(_Strict):
     """Outcome of the hardware model; resources in the units of the board files.
 
-    ``cycles`` and ``latency_ms`` are those of a whole run, from start to last output, with the blocks of every matrix
-    spread evenly at the plan's density; ``dense_cycles`` the same with nothing pruned.
+    ``cycles`` and ``latency_ms`` are those of all sentences of the batch, whole, from start to last output, with the
+    blocks of every matrix spread evenly at the plan's density; ``dense_cycles`` the same with nothing pruned.
     """
 
     cycles: int
@@ -46,17 +48,15 @@ class Predicted(_Strict):
 class Alternative(_Strict):
     """A design that was not chosen.
 
-    Its cycles are the array's alone, as designs are compared by them; the chosen one's are the sum of its layers'
-    ``predicted_cycles``.
+    Its cycles are those that designs are compared by: a closed form, near the exact ones.
     """
 
     rows: int
     cols: int
     lanes: int
     density: float
-    # Before, they went by the names of a whole run's.
-    array_cycles: int = Field(validation_alias=AliasChoices("array_cycles", "cycles"))
-    array_ms: float = Field(validation_alias=AliasChoices("array_ms", "latency_ms"))
+    estimated_cycles: int
+    estimated_ms: float
     dsp: int
     binding_resource: str
 
@@ -65,11 +65,11 @@ class PlanDocument(_Strict):
     """All that a plan says.
 
     ``compression`` is all blocks over kept blocks of the encoder's matrices. ``usable`` is what the design may
-    take of the board. ``outside`` is the work of one batch that is not in ``predicted``: the
-    multiply-accumulates of QKᵀ and PV.
+    take of the board. ``beside_cycles`` is what designs are compared by beside their matrices' cycles: attention,
+    LayerNorms and loading. ``outside`` names what the host does, before and after.
     """
 
-    format: Literal["codesign-plan-1"]
+    format: Literal["codesign-plan-2"]
     codesign: str
     seed: int
     board: BoardName
@@ -83,7 +83,6 @@ class PlanDocument(_Strict):
     density: float
     compression: float
     accelerator: Accelerator
-    activations_on_chip: bool
     predicted: Predicted
     usable: Resources
     binding_resource: str
@@ -92,7 +91,8 @@ class PlanDocument(_Strict):
     layers: tuple[LayerPlan, ...]
     fastest: Alternative
     runners_up: tuple[Alternative, ...]
-    outside: dict[str, int]
+    beside_cycles: int
+    outside: tuple[str, ...]
 
 
 def plan_document(plan: Plan, seed: int = 0) -> PlanDocument:
@@ -113,7 +113,6 @@ def plan_document(plan: Plan, seed: int = 0) -> PlanDocument:
         density=chosen.density,
         compression=1 / chosen.density,
         accelerator=chosen.accelerator,
-        activations_on_chip=chosen.activations_on_chip,
         predicted=Predicted(
             cycles=plan.predicted.cycles,
             latency_ms=plan.predicted.latency_ms,
@@ -128,7 +127,8 @@ def plan_document(plan: Plan, seed: int = 0) -> PlanDocument:
         layers=chosen.layers,
         fastest=_alternative(plan.fastest, plan),
         runners_up=tuple(_alternative(design, plan) for design in plan.runners_up),
-        outside={"attention_macs": work.batch * work.shape.attention_macs(work.tokens)},
+        beside_cycles=chosen.beside_cycles,
+        outside=OUTSIDE,
     )
 
 
@@ -139,8 +139,8 @@ def _alternative(design: Design, plan: Plan) -> Alternative:
         cols=accelerator.cols,
         lanes=accelerator.lanes,
         density=design.density,
-        array_cycles=design.array_cycles,
-        array_ms=design.array_ms,
+        estimated_cycles=design.estimated_cycles,
+        estimated_ms=design.estimated_ms,
         dsp=design.resources.dsp,
         binding_resource=tightest(design.resources, plan.board)[0],
     )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from codesign.files import to_json, to_yaml
-from codesign.hardware.plan import Plan
 from codesign.outputs import Output
 from codesign.planning.document import plan_document
+from codesign.planning.plan import Plan
 from codesign.report.plan_figure import plan_figure
 
 

@@ -57,5 +57,8 @@ def encoder_resources(
         sizes: Of the encoder.
         placed: All matrices, six a layer.
     """
-    tables = sum(p.count * p.sparse.matrix.activation for p in placed)
-    return resources.encoder_resources(layout.accelerator, dsp_type, sizes, placed, tables)
+    a, tables = layout.accelerator, sum(p.count * p.sparse.matrix.activation for p in placed)
+    return resources.merged(
+        resources.fixed_resources(a, dsp_type, [p.sparse for p in placed], tables, sizes),
+        resources.weight_resources(a, dsp_type, placed, sizes),
+    )

@@ -36,6 +36,24 @@ def norm_lead(layout: Layout) -> int:
     return layout.accelerator.lanes + DEVIATION_STAGES - 1
 
 
+def softmax_cycles(layout: Layout, groups: int) -> int:
+    """From the beginning of a head's softmax to its end: exponentials, their sum, the last group's quotients."""
+    words, lanes = groups * layout.key_words, layout.accelerator.lanes
+    behind = 2 + EXPONENTIAL_STAGES + 2 + QUOTIENT_STAGES + lanes
+    return (groups - 1) * max(words, lanes) + words + behind
+
+
+def norm_cycles(layout: Layout, groups: int) -> int:
+    """From a LayerNorm's beginning to its end."""
+    words, lanes = layout.norm_words, layout.accelerator.lanes
+    return _first_of_norm(layout) + (groups - 1) * max(words, lanes) + words
+
+
+def _first_of_norm(layout: Layout) -> int:
+    """From a LayerNorm's beginning to its first written word."""
+    return norm_lead(layout) + 1 + 2 + NORMALISER_STAGES
+
+
 @dataclass(frozen=True)
 class StepTimes:
     """Cycles in which a step begins and ends, from the start of the run."""
@@ -149,21 +167,17 @@ class _VectorTimes:
             self.times.append(StepTimes(begun, begun + layout.state_columns * groups * self.load_beats + 1))
             return
         if step.kind is Kind.SOFTMAX:
-            words = groups * layout.key_words
-            period = max(words, lanes)
-            # Exponentials, their sum, and the quotients of the last token group.
-            behind = 2 + EXPONENTIAL_STAGES + 2 + QUOTIENT_STAGES + lanes
-            self.times.append(StepTimes(begun, begun + (groups - 1) * period + words + behind))
+            self.times.append(StepTimes(begun, begun + softmax_cycles(layout, groups)))
             return
-        words, period, lead = layout.norm_words, max(layout.norm_words, lanes), norm_lead(layout)
+        words = layout.norm_words
         if step.to_stream:
             waiting = len(self._left) + groups * words - self.room
             if waiting > 0:
                 # Room is seen in the cycle after, and the step begins in the one behind that.
                 begun = max(begun, self._left[waiting - 1] + 2)
-        first = begun + lead + 1 + 2 + NORMALISER_STAGES  # written
-        self.times.append(StepTimes(begun, first + (groups - 1) * period + words))
+        self.times.append(StepTimes(begun, begun + norm_cycles(layout, groups)))
         if step.to_stream:
+            first, period = begun + _first_of_norm(layout), max(words, lanes)
             for group in range(groups):
                 for word in range(words):
                     written = first + group * period + word

@@ -9,14 +9,16 @@ from functools import cached_property
 import torch
 
 from codesign.boards import Board
-from codesign.hardware.accelerator import SparseMatrix, pruned_matrix
+from codesign.hardware.accelerator import SparseMatrix, sparse_matrix
 from codesign.hardware.cycles import block_cycles, fetch_cycles, token_groups
 from codesign.hardware.predict import Design, LayerPlan, predict
 from codesign.hardware.resources import usable_resources
-from codesign.hardware.run import Prediction, RunMatrix, dense_run_cycles, pruned, run_cycles, run_times
-from codesign.hardware.work import BudgetKind
+from codesign.hardware.run import Prediction, RunMatrix, pruned
 from codesign.models import Matrix
 from codesign.planning import PlanDocument
+from codesign.planning.work import BudgetKind
+from codesign.program.estimate import beside
+from codesign.program.sentence import dense_sentence_cycles, sentence_cycles, sentence_times
 from codesign.pruning.groups import group_weights
 from codesign.pruning.selection import Masks
 
@@ -74,27 +76,27 @@ class Hardware:
         }
 
     def design(self, masks: Masks) -> Design:
-        """Resources and array cycles of these masks, weights placed anew."""
+        """Resources and estimated cycles of these masks, weights placed anew."""
         rows, cols = self.block
         sparse: list[SparseMatrix] = [
-            pruned_matrix(matrix, rows, cols, masks[name].cpu().numpy()) for name, matrix in self.matrices.items()
+            sparse_matrix(matrix, rows, cols, masks[name].sum(dim=1).tolist())
+            for name, matrix in self.matrices.items()
         ]
-        return predict(self.plan.accelerator, self.board, sparse, self._tokens, self.plan.tokens)
+        around = beside(self.plan.accelerator, self.plan.shape)
+        return predict(self.plan.accelerator, self.board, sparse, self._tokens, around)
 
     def predicted(self, masks: Masks) -> Prediction:
-        """What a whole run of these masks takes, and of the dense model on the same array."""
+        """What the sentences of a batch take with these masks, and with the dense model on the same array."""
         accelerator = self.plan.accelerator
         return Prediction(self._cycles(masks), self._dense_cycles, accelerator.clock_mhz)
 
     def layers(self, masks: Masks) -> tuple[LayerPlan, ...]:
-        """Every matrix; where the batch passes in one run, with its cycles in that."""
-        layers = self.design(masks).layers
-        if self._tokens > self.plan.accelerator.max_tokens:
-            return layers
-        times = run_times(self.plan.accelerator, self.board, self._run(masks), self._tokens)
+        """Every matrix, with its cycles in a sentence, from its first block to the end of what follows from it."""
+        plan = self.plan
+        program, times = sentence_times(plan.accelerator, self.board, plan.shape, self._run(masks), plan.tokens)
+        cycles = {step.matrix: time.ended - time.begun for step, time in zip(program.array, times.array, strict=True)}
         return tuple(
-            replace(layer, predicted_cycles=time.written - time.begun)
-            for layer, time in zip(layers, times, strict=True)
+            replace(layer, predicted_cycles=cycles[number]) for number, layer in enumerate(self.design(masks).layers)
         )
 
     @property
@@ -108,12 +110,13 @@ class Hardware:
         ]
 
     def _cycles(self, masks: Masks) -> int:
-        return run_cycles(self.plan.accelerator, self.board, self._run(masks), self._tokens, self.plan.tokens)
+        plan = self.plan
+        return sentence_cycles(plan.accelerator, self.board, plan.shape, self._run(masks), plan.tokens, plan.batch)
 
     @cached_property
     def _dense_cycles(self) -> int:
-        matrices = list(self.matrices.values())
-        return dense_run_cycles(self.plan.accelerator, self.board, matrices, self._tokens, self.plan.tokens)
+        plan = self.plan
+        return dense_sentence_cycles(plan.accelerator, self.board, plan.shape, plan.tokens, plan.batch)
 
     def _milliseconds(self, masks: Masks) -> float:
         return self._cycles(masks) / self.plan.accelerator.clock_mhz / 1000

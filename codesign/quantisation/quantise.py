@@ -33,14 +33,14 @@ from codesign.design.document import (
 )
 from codesign.errors import InputError
 from codesign.files import disk_reason, is_disk_error, to_json, to_yaml
-from codesign.hardware.plan import make_plan
 from codesign.hardware.predict import LayerPlan
-from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.outputs import DESIGN as DESIGN_OUTPUT
 from codesign.outputs import Output, amend, claim
 from codesign.packing.blocks import pack
 from codesign.packing.images import MANIFEST, Manifest, make_images, write_images
 from codesign.planning import PlanDocument, plan_document
+from codesign.planning.plan import make_plan
+from codesign.planning.work import Budget, BudgetKind, Work
 from codesign.pruning.budget import Hardware
 from codesign.pruning.finished import FinishedRun, read_run
 from codesign.pruning.padding import collator

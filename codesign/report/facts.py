@@ -16,19 +16,21 @@ from codesign.checksums import CHECKSUM, check_files, check_sealed
 from codesign.design.content import Design
 from codesign.design.document import DESIGN, IMAGES
 from codesign.design.folder import read_document
-from codesign.design.hardware import placed_matrices, resources_by_module
+from codesign.design.hardware import design_times, placed_matrices, resources_by_module
 from codesign.errors import InputError
 from codesign.files import check, read_json
-from codesign.hardware.cycles import external_bytes_per_cycle, matrix_cycles, utilisation
+from codesign.hardware.cycles import external_bytes_per_cycle, matrix_cycles
 from codesign.hardware.predict import roofline, sparsify
 from codesign.hardware.resources import (
     Placed,
     Resources,
     total,
 )
-from codesign.hardware.run import dense_run_cycles, pruned, run_cycles
 from codesign.packing.blocks import kept_blocks
 from codesign.packing.images import Size, read_manifest
+from codesign.program.sentence import dense_sentence_cycles
+from codesign.program.steps import Program
+from codesign.program.timeline import SentenceTimes
 from codesign.report.vitis import VitisReport
 from codesign.simulation.outcome import DesignOutcome, LayerOutcome, read_outcome
 
@@ -125,10 +127,8 @@ class Facts:
     def rooflines(self) -> Mapping[str, tuple[str, float | None]]:
         """What bounds each matrix, and its multiply-accumulates per byte of external memory, None for none."""
         d, rate = self.design.document, self.board.read_bytes_per_second
-        tokens = d.tokens * d.batch
-        streamed = d.accelerator.max_tokens < min(d.tokens, tokens)
         return {
-            placed.sparse.matrix.name: roofline(d.accelerator, placed.sparse, tokens, placed.memory, rate, streamed)
+            placed.sparse.matrix.name: roofline(d.accelerator, placed.sparse, d.tokens, placed.memory, rate)
             for placed in self._placed
         }
 
@@ -139,10 +139,10 @@ class Facts:
         As long as the kept blocks' cycles are counted: from the first block's entry to the last result.
         """
         d, dsp_type, rate = self.design.document, self.board.device.dsp_type, self.board.read_bytes_per_second
-        a, streamed = d.accelerator, d.accelerator.max_tokens < min(d.tokens, self._tokens)
+        a = d.accelerator
         dense = sparsify(a, [placed.sparse.matrix for placed in self._placed], 1.0)
         return tuple(
-            matrix_cycles(a, dsp_type, whole, self._tokens, placed.memory, rate, streamed_activations=streamed)
+            matrix_cycles(a, dsp_type, whole, d.tokens, placed.memory, rate)
             for whole, placed in zip(dense, self._placed, strict=True)
         )
 
@@ -165,53 +165,37 @@ class Facts:
 
     @cached_property
     def predicted_cycles(self) -> int:
-        """From start to last output, of the hardware model."""
-        d = self.design.document
-        matrices = [
-            pruned(kept_blocks(self.design.packed(layer)), layer.weight_memory, activation=layer.activation)
-            for layer in d.layers
-        ]
-        return run_cycles(d.accelerator, self.board, matrices, self._tokens, d.tokens)
+        """Of the batch's sentences, of the full length, from start to last output, of the hardware model."""
+        return self.times[1].cycles
 
-    @property
-    def cycles(self) -> int:
-        """From start to last output, counted in simulation; without one, the hardware model's."""
-        return self.simulated.total.counted_cycles if self.simulated else self.predicted_cycles
+    @cached_property
+    def times(self) -> tuple[Program, SentenceTimes]:
+        """The steps of these sentences and when each begins and ends."""
+        return design_times(self.design, self.board)
 
     @cached_property
     def dense_cycles(self) -> int:
         """The same of the dense model on the same array, of the hardware model."""
-        if self.simulated:
-            return self.simulated.total.dense_cycles
         d = self.design.document
-        matrices = [placed.sparse.matrix for placed in self._placed]
-        return dense_run_cycles(d.accelerator, self.board, matrices, self._tokens, d.tokens)
-
-    @property
-    def in_parts(self) -> bool:
-        """Whether the batch has more tokens than the buffers hold, so that it passes in several runs."""
-        return self._tokens > self.design.document.accelerator.max_tokens
-
-    @property
-    def _tokens(self) -> int:
-        return self.design.document.tokens * self.design.document.batch
+        return dense_sentence_cycles(d.accelerator, self.board, d.shape, d.tokens, d.batch)
 
     @property
     def latency_ms(self) -> float:
-        """``cycles`` at the design's clock, in milliseconds."""
-        return self.cycles / self.design.document.accelerator.clock_mhz / 1000
+        """``predicted_cycles`` at the design's clock, in milliseconds."""
+        return self.predicted_cycles / self.design.document.accelerator.clock_mhz / 1000
 
     @property
     def speedup(self) -> float:
         """Over the dense model on the same array."""
-        return self.dense_cycles / self.cycles
+        return self.dense_cycles / self.predicted_cycles
 
     @property
     def utilisation(self) -> float:
-        """Useful multiply-accumulates ÷ (R·C·L · cycles)."""
+        """Useful multiply-accumulates, those of kept blocks and of attention, ÷ (R·C·L · cycles)."""
         d = self.design.document
-        kept = sum(layer.nonzero_blocks for layer in d.layers)
-        return utilisation(d.accelerator, kept, d.tokens * d.batch, self.cycles)
+        kept = sum(layer.nonzero_blocks for layer in d.layers) * d.accelerator.block_area * d.tokens
+        useful = d.batch * (kept + d.shape.attention_macs(d.tokens))
+        return useful / (d.accelerator.macs_per_cycle * self.predicted_cycles)
 
     @cached_property
     def size(self) -> Size:

@@ -148,10 +148,11 @@ def _summary(facts: Facts) -> str:
     d, a = facts.design.document, facts.design.document.accelerator
     products = {1: "one product", 2: "two products", 4: "four products"}[a.dsp_packing]
     return (
-        f"The {len(d.layers)} weight matrices of the encoder, fine-tuned on {d.task} and pruned in blocks of"
+        f"An encoder of {d.shape.layers} layers, fine-tuned on {d.task} and pruned in blocks of"
         f" {a.rows}×{a.cols}, as int{a.weight_bits}, on a block-sparse engine of {a.shape} multipliers"
-        f" ({products} per DSP) at {a.clock_mhz:g} MHz. {d.tokens * d.batch} tokens pass at a time. QKᵀ, PV, softmax,"
-        " LayerNorm and embeddings are outside the engine and outside the cycles."
+        f" ({products} per DSP) with a vector unit of {a.vector_width} elements per cycle, at {a.clock_mhz:g} MHz."
+        f" Whole sentences of up to {d.tokens} tokens pass it; tokenizer, embeddings, pooler and classifier are the"
+        " host's, outside the cycles."
     )
 
 
@@ -176,7 +177,6 @@ def _verdict(facts: Facts) -> Verdict:
 
 def _tiles(facts: Facts) -> Iterator[Tile]:
     metrics, clock = facts.metrics, facts.design.document.accelerator.clock_mhz
-    total = facts.simulated.total if facts.simulated else None
     yield Tile(
         f"{metrics.task} {metrics.metric}: {' → '.join(facts.steps)}",
         " → ".join(f"{value:.1f}" for value in facts.steps.values()),
@@ -189,23 +189,15 @@ def _tiles(facts: Facts) -> Iterator[Tile]:
         f"of the matrices; {metrics.compression['with_embeddings']:.2f}× with embeddings",
         [FILES],
     )
-    if total:
-        yield Tile(
-            "start to last output",
-            f"{total.counted_cycles:,}",
-            f"cycles; {total.predicted_cycles:,} predicted",
-            [RTL, MODEL],
-            total.counted_cycles != total.predicted_cycles,
-        )
-    else:
-        note = "cycles, of all parts of the batch" if facts.in_parts else "cycles"
-        yield Tile("start to last output", f"{facts.cycles:,}", note, [MODEL])
-    source = [RTL] if total else [MODEL]
-    yield Tile("latency", f"{facts.latency_ms:.3f} ms", f"at {clock:g} MHz, matrices only", source)
-    over = "over the dense model on the same array"
-    yield Tile("speed-up", f"{facts.speedup:.2f}×", over, [RTL, MODEL] if total else [MODEL])
+    d = facts.design.document
+    sentences = "a sentence" if d.batch == 1 else f"{d.batch} sentences, each"
+    yield Tile(
+        "start to last output", f"{facts.predicted_cycles:,}", f"cycles, {sentences} of {d.tokens} tokens", [MODEL]
+    )
+    yield Tile("latency", f"{facts.latency_ms:.3f} ms", f"at {clock:g} MHz", [MODEL])
+    yield Tile("speed-up", f"{facts.speedup:.2f}×", "over the dense encoder on the same array", [MODEL])
     useful = "useful multiply-accumulates of all that the array could do"
-    yield Tile("utilisation", f"{facts.utilisation:.1%}", useful, source)
+    yield Tile("utilisation", f"{facts.utilisation:.1%}", useful, [MODEL])
     name, part = tightest(facts.resources, facts.board)
     yield Tile(
         f"most used: {LABELS[name]}",

@@ -10,9 +10,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from codesign.hardware.plan import Plan
 from codesign.hardware.predict import Design
 from codesign.hardware.resources import usable_resources
+from codesign.planning.plan import Plan
 
 _GREY, _LINE, _CHOSEN, _LIMIT = "#9aa5b1", "#1f6feb", "#d1242f", "#57606a"
 
@@ -51,21 +51,21 @@ def plan_figure(plan: Plan) -> bytes:
 
 def _panel(axes: Axes, plan: Plan, label: str, key: Callable[[Design], int]) -> None:
     designs = plan.pareto
-    axes.scatter([key(d) for d in designs], [d.array_ms for d in designs], s=16, color=_GREY, label="design")
+    axes.scatter([key(d) for d in designs], [d.estimated_ms for d in designs], s=16, color=_GREY, label="design")
     front = _front(designs, key)
     axes.step(
         [key(d) for d in front],
-        [d.array_ms for d in front],
+        [d.estimated_ms for d in front],
         where="post",
         color=_LINE,
         linewidth=1.4,
         label="no design is better in both",
     )
     chosen = plan.chosen
-    axes.scatter([key(chosen)], [chosen.array_ms], s=60, color=_CHOSEN, zorder=3, label="chosen")
+    axes.scatter([key(chosen)], [chosen.estimated_ms], s=60, color=_CHOSEN, zorder=3, label="chosen")
     axes.annotate(
         chosen.accelerator.shape,
-        (key(chosen), chosen.array_ms),
+        (key(chosen), chosen.estimated_ms),
         xytext=(6, 8),
         textcoords="offset points",
         color=_CHOSEN,
@@ -85,7 +85,7 @@ def _panel(axes: Axes, plan: Plan, label: str, key: Callable[[Design], int]) -> 
 def _front(designs: tuple[Design, ...], key: Callable[[Design], int]) -> list[Design]:
     """Designs that no other beats in both, by ascending key."""
     front: list[Design] = []
-    for design in sorted(designs, key=lambda d: (key(d), d.array_cycles)):
-        if not front or design.array_cycles < front[-1].array_cycles:
+    for design in sorted(designs, key=lambda d: (key(d), d.estimated_cycles)):
+        if not front or design.estimated_cycles < front[-1].estimated_cycles:
             front.append(design)
     return front

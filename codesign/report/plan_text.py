@@ -12,10 +12,11 @@ from rich.text import Text
 
 from codesign.hardware.accelerator import Accelerator
 from codesign.hardware.cycles import external_bytes_per_cycle
-from codesign.hardware.plan import Plan
 from codesign.hardware.predict import Design, LayerPlan, tightest
 from codesign.hardware.resources import RESOURCES, usable_resources
-from codesign.hardware.search import NEAR_TIE
+from codesign.planning.document import OUTSIDE
+from codesign.planning.plan import Plan
+from codesign.planning.search import NEAR_TIE
 
 _LABEL = {"lut": "LUT", "ff": "FF", "bram18": "BRAM18", "uram": "URAM", "dsp": "DSP"}
 
@@ -122,16 +123,16 @@ def _alike(design: Design) -> Iterator[tuple[str, list[LayerPlan]]]:
 
 
 def _alternatives_table(plan: Plan) -> Table:
-    table = _table("Runners-up (the best array of other block shapes, by array cycles)")
-    for column in ("array", "block area", "density", "array ms", "against chosen", "DSP", "BRAM18", "URAM", "binds"):
+    table = _table("Runners-up (the best array of other block shapes, by estimated cycles)")
+    for column in ("array", "block area", "density", "about ms", "against chosen", "DSP", "BRAM18", "URAM", "binds"):
         table.add_column(column, justify="right", no_wrap=True)
     for design in plan.runners_up:
         table.add_row(
             design.accelerator.shape,
             f"{design.accelerator.block_area}",
             f"{design.density:.1%}",
-            f"{design.array_ms:.3f}",
-            f"{design.array_cycles / plan.chosen.array_cycles - 1:+.1%}",
+            f"{design.estimated_ms:.3f}",
+            f"{design.estimated_cycles / plan.chosen.estimated_cycles - 1:+.1%}",
             f"{design.resources.dsp:,}",
             f"{design.resources.bram18:,}",
             f"{design.resources.uram:,}",
@@ -145,7 +146,7 @@ def reasons(plan: Plan) -> Iterator[str]:
     chosen, fastest, accelerator = plan.chosen, plan.fastest, plan.chosen.accelerator
     if accelerator.block != fastest.accelerator.block:
         yield (
-            f"The fastest array is {fastest.accelerator.shape} ({fastest.array_cycles:,} array cycles at density"
+            f"The fastest array is {fastest.accelerator.shape} (about {fastest.estimated_cycles:,} cycles at density"
             f" {fastest.density:.1%}); among near ties (within {NEAR_TIE:.0%}) the smallest block is taken,"
             f" because small blocks cost less accuracy: {accelerator.rows}×{accelerator.cols} has"
             f" {accelerator.block_area / fastest.accelerator.block_area:.2f}× its area."
@@ -153,10 +154,10 @@ def reasons(plan: Plan) -> Iterator[str]:
     else:
         yield "No array of the search is faster under this budget, and no near tie has a smaller block."
     yield (
-        f"Arrays are compared by array cycles, those of the matrices alone: {chosen.array_cycles:,} here. What is"
-        " predicted is the whole run, loading and storing included, with the blocks of every matrix spread evenly."
+        f"Arrays are compared by a closed form: {chosen.array_cycles:,} cycles of matrices here, and"
+        f" {chosen.beside_cycles:,} of attention, LayerNorms and loading. What is predicted is exact, of whole"
+        " sentences with the blocks of every matrix spread evenly."
     )
-    yield from _parts(plan)
     binding, part = tightest(chosen.resources, plan.board)
     if plan.next_larger:
         stops = " and ".join(_LABEL[name] for name in plan.next_larger)
@@ -171,11 +172,11 @@ def reasons(plan: Plan) -> Iterator[str]:
         f"The matrices are bound by {', '.join(bounds)}. The roofline's ridge lies at {float(ridge):.0f}"
         " multiply-accumulates per byte of external memory; on chip there is none to cross."
     )
-    macs = chosen.nonzero_blocks * accelerator.block_area * plan.work.tokens * plan.work.batch
-    attention = plan.work.batch * plan.work.shape.attention_macs(plan.work.tokens)
+    macs = chosen.nonzero_blocks * accelerator.block_area * plan.work.tokens
+    attention = plan.work.shape.attention_macs(plan.work.tokens)
     yield (
-        "The prediction is of the encoder's weight matrices. Outside it: QKᵀ and PV (another"
-        f" {attention / macs:.1%} of the multiply-accumulates), softmax, LayerNorm, embeddings."
+        f"QKᵀ and PV are {attention / macs:.1%} of the multiply-accumulates of the kept blocks. Outside the device,"
+        f" on the host: {', '.join(OUTSIDE)}."
     )
     slrs = plan.board.device.super_logic_regions
     if slrs > 1:
@@ -184,21 +185,6 @@ def reasons(plan: Plan) -> Iterator[str]:
             " them, and crossing them at this clock is for the implementation to show."
         )
     yield from _uncertainties(plan)
-
-
-def _parts(plan: Plan) -> Iterator[str]:
-    """How a batch passes that the buffers do not hold."""
-    held, tokens = plan.chosen.accelerator.max_tokens, plan.work.tokens
-    if not plan.chosen.activations_on_chip:
-        yield (
-            f"The buffers hold {held} of {tokens} tokens: activations cross external memory between matrices. The"
-            " prediction is of a run for each matrix and part, no shorter than what crosses takes."
-        )
-    elif held < tokens * plan.work.batch:
-        yield (
-            f"The buffers hold {held} of {tokens * plan.work.batch} tokens: the batch passes in parts of"
-            f" {held // tokens} sentences, and the prediction is of a run for each part."
-        )
 
 
 def _weights_sentence(plan: Plan) -> str:
@@ -222,7 +208,8 @@ def _design_sentence(accelerator: Accelerator) -> str:
         else "every row has its own requantiser"
     )
     return (
-        f"{packed.capitalize()} per DSP; {shared}; activations in {accelerator.activation_memory.value.upper()};"
+        f"{packed.capitalize()} per DSP; {shared}; a vector unit of {accelerator.vector_rows} features ×"
+        f" {accelerator.lanes} tokens per cycle; activations in {accelerator.activation_memory.value.upper()};"
         f" a {accelerator.weight_port_bits}-bit weight port on chip, {accelerator.axi_ports} AXI port(s) of"
         f" {accelerator.axi_port_bits} bits, streams of {accelerator.stream_bits} bits."
     )

@@ -29,10 +29,9 @@ def report_text(facts: Facts, path: Path) -> Iterator[RenderableType]:
         table.add_row("outputs that differ", f"{t.mismatches:,} of the RTL, {t.hls_mismatches:,} of the HLS kernel")
         table.add_row("utilisation", f"{facts.utilisation:.1%} of the array's multiply-accumulates are useful ones")
     else:
-        parts = ", of all parts of the batch" if facts.in_parts else ""
-        table.add_row("cycles", f"{facts.cycles:,} predicted, from start to last output{parts}")
+        table.add_row("cycles", f"{facts.predicted_cycles:,} predicted, from start to last output")
         table.add_row("not simulated yet", escape(facts.simulate_command))
-    table.add_row("speed-up", f"{facts.speedup:.2f}× over the dense model on the same array")
+    table.add_row("speed-up", f"{facts.speedup:.2f}× over the dense encoder on the same array")
     table.add_row("latency", f"{facts.latency_ms:.3f} ms at {d.accelerator.clock_mhz:g} MHz, weight matrices only")
     name, part = tightest(facts.resources, facts.board)
     told = f"{LABELS[name]}, {part:.0%} of what is usable of {facts.board.name}"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from codesign.boards import Board
 from codesign.design.content import Design
-from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory
 from codesign.hardware.cycles import utilisation
 from codesign.hardware.images import beat_bits
@@ -42,19 +41,11 @@ def simulate_design(
         stage: Shows what is going on while it does.
 
     Raises:
-        InputError: More tokens than the buffers hold, or the simulation failed.
+        InputError: The simulation failed.
     """
-    accelerator, layers = design.document.accelerator, design.document.layers
+    accelerator, layers = design.document.matrix_engine, design.document.layers
     inputs = [traced[layer.key].read for layer in layers]
     tokens = inputs[0].shape[1]
-    if tokens > accelerator.max_tokens:
-        raise InputError(
-            "a batch has more tokens than the buffers hold, which simulation does not split up",
-            file=design.folder,
-            field="tokens",
-            value=tokens,
-            accepted=f"{accelerator.max_tokens} or fewer",
-        )
     run = EngineRun(
         accelerator,
         board.device.dsp_type,

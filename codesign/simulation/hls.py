@@ -65,22 +65,9 @@ class KernelOutcome:
 
 
 def design_of(design: Design, board: Board, traced: Mapping[str, Traced]) -> HlsDesign:
-    """A design folder as the generator wants it, with one run of all its matrices on what real sentences give.
-
-    Raises:
-        InputError: A batch has more tokens than the buffers hold.
-    """
+    """A design folder as the generator wants it, with one run of all its matrices on what real sentences give."""
     document = design.document
     layers = document.layers
-    tokens = traced[layers[0].key].activations.shape[1]
-    if tokens > document.accelerator.max_tokens:
-        raise InputError(
-            "a batch has more tokens than the buffers hold, which one call of the kernel does not split up",
-            file=design.folder,
-            field="tokens",
-            value=tokens,
-            accepted=f"{document.accelerator.max_tokens} or fewer",
-        )
     run = _vectors(
         0,
         [traced[layer.key].read for layer in layers],
@@ -89,7 +76,7 @@ def design_of(design: Design, board: Board, traced: Mapping[str, Traced]) -> Hls
     packed = [design.part(layer).packed for layer in layers]
     title = f"{document.model} on {document.board}"
     features = [Features(layer.in_features, traced[layer.key].inputs, traced[layer.key].whole) for layer in layers]
-    return HlsDesign(title, board, document.accelerator, design.images, packed, [run], features)
+    return HlsDesign(title, board, document.matrix_engine, design.images, packed, [run], features)
 
 
 def design_of_runs(

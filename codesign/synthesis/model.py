@@ -17,9 +17,7 @@ from codesign.hardware.resources import (
     COEFFICIENTS_FILE,
     Placed,
     Resources,
-    buffer_resources,
-    encoder_resources,
-    engine_resources,
+    fixed_resources,
     merged,
     priced_memories,
     weight_contents,
@@ -37,12 +35,9 @@ Counted = Mapping[str, Unit]
 def predicted(design: SynthesisDesign) -> dict[str, Resources]:
     """What the resource model says of a design, by module."""
     a, dsp_type, placed, encoder = design.accelerator, design.dsp_type, _placed(design), _sizes(design)
-    if encoder:
-        return encoder_resources(a, dsp_type, encoder, placed, _tables(design))
     return merged(
-        engine_resources(a, dsp_type, _tables(design)),
-        buffer_resources(a, dsp_type, [p.sparse for p in placed]),
-        weight_resources(a, dsp_type, placed),
+        fixed_resources(a, dsp_type, [p.sparse for p in placed], _tables(design), encoder),
+        weight_resources(a, dsp_type, placed, encoder),
     )
 
 

@@ -10,11 +10,11 @@ import pytest
 
 from codesign.boards import Board, load_board
 from codesign.hardware.accelerator import Accelerator, WeightMemory
-from codesign.hardware.plan import make_plan
 from codesign.hardware.run import RunMatrix, dense_run_cycles, jobs, run_cycles
 from codesign.hardware.timeline import ExternalMemory, Job, Streams, timeline
-from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.models import EncoderShape
+from codesign.planning.plan import make_plan
+from codesign.planning.work import Budget, BudgetKind, Work
 from tests.conftest import changed
 from tests.hardware.test_cycles import EXAMPLE
 

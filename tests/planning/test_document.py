@@ -9,11 +9,11 @@ import yaml
 from codesign.boards import load_board
 from codesign.errors import InputError
 from codesign.files import to_yaml
-from codesign.hardware.plan import Plan, make_plan
-from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.models import EMBEDDED_DEFAULT
 from codesign.outputs import MARKER, PLAN, claim
 from codesign.planning import load_plan, plan_document, write_plan
+from codesign.planning.plan import Plan, make_plan
+from codesign.planning.work import Budget, BudgetKind, Work
 
 
 def written(plan: Plan, folder: Path, seed: int = 0) -> list[Path]:

@@ -11,10 +11,10 @@ from codesign.boards import load_board
 from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory, sparse_matrix
 from codesign.hardware.cycles import block_cycles, matrix_cycles
-from codesign.hardware.plan import make_plan
-from codesign.hardware.work import Budget, BudgetKind, Work
 from codesign.models import EncoderShape, Matrix, parse_shape
 from codesign.planning import plan_document
+from codesign.planning.plan import make_plan
+from codesign.planning.work import Budget, BudgetKind, Work
 from codesign.pruning.budget import Hardware
 from codesign.pruning.rounds import check_budget
 from codesign.pruning.selection import Masks, Rules, least, select, spreads

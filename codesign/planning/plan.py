@@ -2,9 +2,9 @@
 
 Every array of the search grid is a candidate. A budget turns each candidate into a density: the compression
 asked for, or the densest model that meets the latency or fits on chip. Candidates are chosen by density first
-(a denser model is a more accurate one), by array cycles next, and near ties go to the smaller block, because small
-blocks cost less accuracy. Array cycles are a closed form, worked out for thousands of designs; what is predicted of
-the chosen one, and held against a latency budget, is a whole run (``codesign.hardware.run``).
+(a denser model is a more accurate one), by a sentence's cycles next, and near ties go to the smaller block, because
+small blocks cost less accuracy. These cycles are a closed form, worked out for thousands of designs; what is
+predicted of the chosen one, and held against a latency budget, is exact (``codesign.program.sentence``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from codesign.errors import InputError
 from codesign.hardware.accelerator import WEIGHT_BITS, Accelerator
 from codesign.hardware.predict import Design, tightest
 from codesign.hardware.run import Prediction
-from codesign.hardware.search import (
+from codesign.numerics import longest_sum
+from codesign.planning.search import (
     ANY,
     DENSITY_STEPS,
     HIGHEST_COMPRESSION,
@@ -27,17 +28,19 @@ from codesign.hardware.search import (
     Target,
     silent,
     target,
+    too_large,
 )
-from codesign.hardware.work import Budget, BudgetKind, Granularity, Work
-from codesign.numerics import longest_sum
+from codesign.planning.work import Budget, BudgetKind, Granularity, Work
 
 LARGEST_SIDE = 256
 """Longest side of a block that a user may ask for."""
 CLOSE = 0.005
 """A density is the highest for a latency where this part of it, or less, is left."""
 MOST_RUNS = 8
-"""Arrays whose whole runs are worked out where hardly any meets a latency."""
+"""Arrays whose exact cycles are worked out where hardly any meets a latency."""
 
+LONGEST = 4096
+"""Tokens of a sentence, the most that are looked at: no device here holds their scores."""
 LONGEST_MS = 1e6
 """Longest latency that a user may ask for."""
 
@@ -57,7 +60,7 @@ class Plan:
         budget: What had to be met.
         chosen: The design to build.
         dense: The same array with nothing pruned: what the speed-up is against.
-        predicted: Of whole runs of these two, the blocks of every matrix spread evenly.
+        predicted: Of whole sentences on these two, the blocks of every matrix spread evenly.
         fastest: The fastest design that meets the budget as well; ``chosen`` has a smaller block, or is it.
         runners_up: The best designs of other block shapes, fastest first.
         pareto: The best designs by block area and by DSPs at the chosen density, for the figure.
@@ -92,6 +95,8 @@ def make_plan(board: Board, work: Work, budget: Budget | None = None, shown: Pro
     budget = budget or Budget()
     _check(board, work, budget)
     search = Search(board, work, shown)
+    if not search.holds_a_sentence():
+        raise too_large(board, work)
     goal = target(search, budget)
     found = _choose(search, goal, budget)
     if found is None:
@@ -102,7 +107,7 @@ def make_plan(board: Board, work: Work, budget: Budget | None = None, shown: Pro
     chosen = search.evaluate(choice, density)
     pareto = search.pareto(density)
     others: dict[tuple[int, int], Design] = {}
-    for design in sorted(pareto, key=lambda d: d.array_cycles):
+    for design in sorted(pareto, key=lambda d: d.estimated_cycles):
         if goal.meets(design):
             others.setdefault(design.accelerator.block, design)
     others.pop(chosen.accelerator.block, None)
@@ -113,7 +118,7 @@ def make_plan(board: Board, work: Work, budget: Budget | None = None, shown: Pro
         chosen=chosen,
         dense=search.evaluate(choice, 1.0),
         predicted=_predicted(search, choice, density),
-        fastest=min(near, key=lambda d: d.array_cycles),
+        fastest=min(near, key=lambda d: d.estimated_cycles),
         runners_up=tuple(others.values())[:5],
         pareto=tuple(pareto),
         next_larger=search.limits_of_next_larger(choice, density),
@@ -133,7 +138,7 @@ def _choose(search: Search, goal: Target, budget: Budget) -> Choice | None:
     if goal.searched and density < 1:
         density *= 1 - NEARLY_AS_DENSE
     near = search.near_ties(density, goal)
-    order = [(d.accelerator.block_area, d.array_cycles, tightest(d.resources, search.board)[1]) for d in near]
+    order = [(d.accelerator.block_area, d.estimated_cycles, tightest(d.resources, search.board)[1]) for d in near]
     choice = near[order.index(min(order))].accelerator
     if budget.kind is BudgetKind.LATENCY:
         met = _densest_in_time(search, choice, budget.value or 0.0)
@@ -142,14 +147,14 @@ def _choose(search: Search, goal: Target, budget: Budget) -> Choice | None:
 
 
 def _densest_in_time(search: Search, accelerator: Accelerator, milliseconds: float) -> float | None:
-    """The highest density at which whole runs of an array meet a latency; None where not even the lowest does."""
+    """The highest density at which an array meets a latency exactly; None where not even the lowest does."""
 
     def over(step: int) -> float:
         """Milliseconds above it, as far as the design fits the board."""
         density = step / DENSITY_STEPS
         if not search.evaluate(accelerator, density).resources.fits(search.limit):
             return inf
-        return search.run_cycles(accelerator, density) / accelerator.clock_mhz / 1000 - milliseconds
+        return search.exact_cycles(accelerator, density) / accelerator.clock_mhz / 1000 - milliseconds
 
     low, high = LOWEST_STEP, DENSITY_STEPS
     under, above = over(low), over(high)
@@ -157,7 +162,7 @@ def _densest_in_time(search: Search, accelerator: Accelerator, milliseconds: flo
         return 1.0
     if under > 0:
         return None
-    # By false position: a whole run of a large model takes a second to work out, and time is nearly proportional.
+    # By false position: a large model's exact cycles take a second to work out, and are nearly proportional.
     left = under
     while high - low > 1 and left < -CLOSE * milliseconds:
         share = 0.5 if isinf(above) else under / (under - above)
@@ -172,14 +177,14 @@ def _densest_in_time(search: Search, accelerator: Accelerator, milliseconds: flo
 
 
 def _choose_for_speed(search: Search, milliseconds: float) -> Choice:
-    """The array with the shortest whole run at the lowest density, for a latency that is hard to meet.
+    """The fastest array at the lowest density, by exact cycles, for a latency that is hard to meet.
 
     Raises:
         InputError: It does not meet it either.
     """
     lowest = LOWEST_STEP / DENSITY_STEPS
-    near = sorted(search.near_ties(lowest, ANY), key=lambda d: d.array_cycles)[:MOST_RUNS]
-    cycles = [search.run_cycles(design.accelerator, lowest) for design in near]
+    near = sorted(search.near_ties(lowest, ANY), key=lambda d: d.estimated_cycles)[:MOST_RUNS]
+    cycles = [search.exact_cycles(design.accelerator, lowest) for design in near]
     best = near[cycles.index(min(cycles))].accelerator
     density = _densest_in_time(search, best, milliseconds)
     if density is None:
@@ -195,8 +200,8 @@ def _choose_for_speed(search: Search, milliseconds: float) -> Choice:
 
 
 def _predicted(search: Search, accelerator: Accelerator, density: float) -> Prediction:
-    both = search.shown("whole runs")(iter((density, 1.0)), 2)
-    cycles, dense = (search.run_cycles(accelerator, part) for part in both)
+    both = search.shown("whole sentences")(iter((density, 1.0)), 2)
+    cycles, dense = (search.exact_cycles(accelerator, part) for part in both)
     return Prediction(cycles, dense, accelerator.clock_mhz)
 
 
@@ -205,7 +210,7 @@ def _check(board: Board, work: Work, budget: Budget) -> None:
         if not condition:
             raise InputError("not accepted", field=field, value=value, accepted=accepted)
 
-    require(1 <= work.tokens <= 1 << 16, "--tokens", work.tokens, "1 to 65536")
+    require(1 <= work.tokens <= LONGEST, "--tokens", work.tokens, f"1 to {LONGEST}")
     require(1 <= work.batch <= 1024, "--batch", work.batch, "1 to 1024")
     require(work.weight_bits in WEIGHT_BITS, "--weight-bits", work.weight_bits, "8 or 4")
     if work.block is not None:
@@ -238,11 +243,8 @@ def _impossible_on_chip(search: Search) -> InputError:
     """The answer where the weights do not fit on chip: the best that the board can do."""
     name, lowest = search.board.name, 1 / HIGHEST_COMPRESSION
     roomiest = max(search.candidates, key=search.density_that_memory_allows)
-    if search.density_that_memory_allows(roomiest):
-        design = search.evaluate(roomiest.accelerator, lowest)
-        best_case = f"{len(design.layers) - design.streamed} of {len(design.layers)} matrices do"
-    else:
-        best_case = f"the activations of {search.work.tokens} tokens alone do not"
+    design = search.evaluate(roomiest.accelerator, lowest)
+    best_case = f"{len(design.layers) - design.streamed} of {len(design.layers)} matrices do"
     return InputError(
         f"the weights do not fit on the chip of {name} even at {HIGHEST_COMPRESSION:g}× compression: {best_case}",
         field="--fit",

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from codesign.boards import Board, DspType, load_board
 from codesign.errors import InputError
-from codesign.hardware import search
 from codesign.hardware.accelerator import Accelerator, WeightMemory, sparse_matrix, spread_evenly
 from codesign.hardware.memories import Storage
-from codesign.hardware.plan import NEARLY_AS_DENSE, Plan, make_plan
 from codesign.hardware.predict import Design, predict, sparsify
 from codesign.hardware.resources import usable_resources
-from codesign.hardware.search import NEAR_TIE
-from codesign.hardware.work import Budget, BudgetKind, Granularity, Work
 from codesign.models import EncoderShape, Matrix, parse_shape
+from codesign.planning import search
+from codesign.planning.plan import NEARLY_AS_DENSE, Plan, make_plan
+from codesign.planning.search import NEAR_TIE
+from codesign.planning.work import Budget, BudgetKind, Granularity, Work
 from tests.conftest import changed
 from tests.hardware.test_cycles import EXAMPLE
 

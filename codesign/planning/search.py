@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
-from math import ceil
+from math import ceil, gcd
 from typing import Any
 
 from codesign.boards import Board, DspType
@@ -16,22 +16,22 @@ from codesign.hardware.cycles import pipeline_stages, token_groups
 from codesign.hardware.dsp import dsp_packing, packing_choices
 from codesign.hardware.images import block_words
 from codesign.hardware.memories import BRAM18_BITS, URAM_BITS, URAM_WORDS, Storage, bram18, ceil_div, uram
-from codesign.hardware.predict import Design, predict, sparsify
+from codesign.hardware.predict import Beside, Design, predict, sparsify
 from codesign.hardware.resources import (
     Placed,
     Resources,
-    array_dsps,
-    buffer_resources,
-    engine_resources,
-    requantiser_dsps,
+    engine_dsps,
+    fixed_resources,
     total,
     usable_resources,
     weight_resources,
 )
-from codesign.hardware.run import evenly, run_cycles
-from codesign.hardware.work import Budget, BudgetKind, Granularity, Work
+from codesign.hardware.run import evenly
 from codesign.models import Matrix
 from codesign.numerics import ACTIVATION_BITS
+from codesign.planning.work import Budget, BudgetKind, Granularity, Work
+from codesign.program.estimate import beside, beside_cycles, layout_of
+from codesign.program.sentence import sentence_cycles
 
 WIDEST_STREAM = 512
 """Bits of a stream, the most: as wide as the memory ports of Alveo cards."""
@@ -44,9 +44,6 @@ where whole blocks cost too much accuracy (above 64)."""
 
 LONG_SIDES = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 """R of one-column groups, C of one-row groups."""
-
-SMALLEST_TILE = 16
-"""Shortest token tile that is tried where the buffers cannot hold a sentence."""
 
 HIGHEST_COMPRESSION = 50.0
 DENSITY_STEPS = 1000
@@ -95,8 +92,8 @@ def target(search: Search, budget: Budget) -> Target:
         milliseconds = budget.value or 0.0
         return Target(
             searched=True,
-            # Of the array alone, in a first approximation: the chosen one's whole run is held against it.
-            meets=lambda d: d.array_ms <= milliseconds,
+            # In a first approximation: the chosen one's exact cycles are held against it.
+            meets=lambda d: d.estimated_ms <= milliseconds,
             upper=lambda c: (milliseconds * 1000 * c.accelerator.clock_mhz - c.fixed_cycles) / c.product_cycles,
         )
     if budget.kind is BudgetKind.ON_CHIP:
@@ -119,9 +116,10 @@ class Candidate:
     Attributes:
         accelerator: The design.
         dsps: DSPs that it takes.
-        product_cycles: Cycles of the dense work's products, if nothing else ever took longer.
-        fixed_cycles: A lower bound of what comes on top at any density: pipeline and last requantisation of each
-            matrix, less the one block by which rounding to whole blocks may undercut the density.
+        product_cycles: Cycles of the dense matrices' products, if nothing else ever took longer.
+        fixed_cycles: A lower bound of what comes on top at any density: what an encoder does beside them; pipeline
+            and last requantisation of each matrix, less the one block by which rounding to whole blocks may undercut
+            the density.
     """
 
     accelerator: Accelerator
@@ -148,26 +146,27 @@ class Search:
         self.activations = sum(m.activation for m in work.matrices)
         self._designs: dict[tuple[Accelerator, float], Design] = {}
         self._runs: dict[tuple[Accelerator, float], int] = {}
+        self._besides: dict[Accelerator, Beside] = {}
         self._fixed: dict[Accelerator, Resources] = {}
         self.candidates = sorted(_candidates(board, work), key=lambda c: (c.at_best(1.0), c.dsps))
-        if not any(self.fits(c.accelerator) for c in self.candidates):
-            raise InputError(
-                "no array of the search fits this board"
-                if work.block is None
-                else f"no array with blocks of {work.block[0]}×{work.block[1]} fits this board",
-                file=board.name,
-                field="device",
-                accepted="a larger board, a smaller model or fewer tokens",
-            )
+
+    def holds_a_sentence(self) -> bool:
+        """Whether any array fits the board, with its buffers."""
+        return any(self.fits(c.accelerator) for c in self.candidates)
 
     def fixed(self, accelerator: Accelerator) -> Resources:
         """What a design takes without weight, index and constant memories."""
         if accelerator not in self._fixed:
             sparse = sparsify(accelerator, self.distinct, 1.0)
+            sizes = self._beside(accelerator).sizes
             dsp_type = self.board.device.dsp_type
-            engine = engine_resources(accelerator, dsp_type, self.activations)
-            self._fixed[accelerator] = total(engine) + total(buffer_resources(accelerator, dsp_type, sparse))
+            self._fixed[accelerator] = total(fixed_resources(accelerator, dsp_type, sparse, self.activations, sizes))
         return self._fixed[accelerator]
+
+    def _beside(self, accelerator: Accelerator) -> Beside:
+        if accelerator not in self._besides:
+            self._besides[accelerator] = beside(accelerator, self.work.shape)
+        return self._besides[accelerator]
 
     def fits(self, accelerator: Accelerator) -> bool:
         """Whether there is a chance that the design fits."""
@@ -176,10 +175,10 @@ class Search:
     def density_that_memory_allows(self, candidate: Candidate) -> float:
         """The density at which the weights alone fill what the rest of the design leaves of the memories.
 
-        Zero where activations leave the chip, and for designs with more ports than a design on chip has use for.
+        Zero for designs with more ports than a design on chip has use for.
         """
         accelerator = candidate.accelerator
-        if accelerator.axi_ports > 1 or accelerator.max_tokens < self.work.tokens or not self.fits(accelerator):
+        if accelerator.axi_ports > 1 or not self.fits(accelerator):
             return 0.0
         used = self.fixed(accelerator)
         free = (self.limit.bram18 - used.bram18) * BRAM18_BITS + (self.limit.uram - used.uram) * URAM_BITS
@@ -193,7 +192,8 @@ class Search:
         sparse = sparsify(accelerator, self.distinct, density)
         placed = [Placed(s, WeightMemory.BRAM, n) for s, n in zip(sparse, self.distinct.values(), strict=True)]
         words = block_words(accelerator) * sum(p.sparse.nonzero_blocks * p.count for p in placed)
-        constants = weight_resources(accelerator, self.board.device.dsp_type, placed)["engine_core"]
+        sizes = self._beside(accelerator).sizes
+        constants = weight_resources(accelerator, self.board.device.dsp_type, placed, sizes)["engine_core"]
         in_bram = bram18(accelerator.weight_port_bits, max(words - capacity, 0))
         return self.fixed(accelerator).bram18 + constants.bram18 + in_bram <= self.limit.bram18
 
@@ -202,15 +202,15 @@ class Search:
         key = (accelerator, density)
         if key not in self._designs:
             sparse = sparsify(accelerator, self.work.matrices, density)
-            self._designs[key] = predict(accelerator, self.board, sparse, self.tokens, self.work.tokens)
+            self._designs[key] = predict(accelerator, self.board, sparse, self.tokens, self._beside(accelerator))
         return self._designs[key]
 
-    def run_cycles(self, accelerator: Accelerator, density: float) -> int:
-        """What a whole run of the design takes, its blocks spread evenly, worked out once."""
+    def exact_cycles(self, accelerator: Accelerator, density: float) -> int:
+        """What all sentences of a batch take, from start to last output, blocks spread evenly; worked out once."""
         key = (accelerator, density)
         if key not in self._runs:
-            matrices = evenly(self.evaluate(accelerator, density))
-            self._runs[key] = run_cycles(accelerator, self.board, matrices, self.tokens, self.work.tokens)
+            matrices, work = evenly(self.evaluate(accelerator, density)), self.work
+            self._runs[key] = sentence_cycles(accelerator, self.board, work.shape, matrices, work.tokens, work.batch)
         return self._runs[key]
 
     def _feasible(self, candidate: Candidate, density: float) -> Design | None:
@@ -271,7 +271,7 @@ class Search:
                 continue
             if self._passes(candidate, density, target):
                 found.append(self.evaluate(candidate.accelerator, density))
-                best = min(best, found[-1].array_cycles)
+                best = min(best, found[-1].estimated_cycles)
         if not found:
             raise InputError(
                 "no array of the search holds this model",
@@ -279,7 +279,7 @@ class Search:
                 field="device",
                 accepted="a larger board, a smaller model or fewer tokens",
             )
-        return [design for design in found if design.array_cycles <= best * (1 + NEAR_TIE)]
+        return [design for design in found if design.estimated_cycles <= best * (1 + NEAR_TIE)]
 
     def pareto(self, density: float) -> list[Design]:
         """The fastest design of each block shape, and those that no other beats in both DSPs and latency.
@@ -294,8 +294,8 @@ class Search:
             if best is not None and candidate.at_best(density) > best * (1 - NEAR_TIE):
                 continue
             design = self._feasible(candidate, density)
-            if design is not None and (best is None or design.array_cycles < best):
-                best_of_block[block] = design.array_cycles
+            if design is not None and (best is None or design.estimated_cycles < best):
+                best_of_block[block] = design.estimated_cycles
                 found.append(design)
         frontier = float("inf")
         by_dsps = sorted(self.candidates, key=lambda c: (c.dsps, c.at_best(density)))
@@ -303,8 +303,8 @@ class Search:
             if candidate.at_best(density) > frontier * (1 - NEAR_TIE):
                 continue
             design = self._feasible(candidate, density)
-            if design is not None and design.array_cycles < frontier:
-                frontier = design.array_cycles
+            if design is not None and design.estimated_cycles < frontier:
+                frontier = design.estimated_cycles
                 found.append(design)
         return found
 
@@ -316,7 +316,13 @@ class Search:
         lanes = ceil_div(now.max_tokens, groups - 1)
         port_bits, axi_ports = _weight_path(self.board, now.block_bits, groups - 1, now.clock_mhz)
         port_bits = max(port_bits, axi_ports * self.board.axi.port_bits)
-        larger = replace(now, lanes=lanes, weight_port_bits=port_bits, axi_ports=axi_ports)
+        larger = replace(
+            now,
+            lanes=lanes,
+            weight_port_bits=port_bits,
+            axi_ports=axi_ports,
+            vector_width=now.vector_rows * lanes,
+        )
         return self.evaluate(larger, density).resources.exceeding(self.limit)
 
 
@@ -333,11 +339,9 @@ def _weight_path(board: Board, block_bits: int, groups: int, clock_mhz: float) -
     return max(8, _power_of_two_at_least(needed)), most
 
 
-def _stream_bits(board: Board, rows: int, cols: int, lanes: int) -> int:
-    """Streams as wide as the words of activations or results that pass them, within reason: a pruned matrix takes
-    less time, its activations do not arrive the sooner.
-    """
-    word = max(rows, cols) * lanes * ACTIVATION_BITS
+def _stream_bits(board: Board, features: int, lanes: int) -> int:
+    """Streams as wide as the words of so many features of all lanes that pass them, within reason."""
+    word = features * lanes * ACTIVATION_BITS
     return min(max(_power_of_two_at_least(word), board.axi.port_bits), WIDEST_STREAM)
 
 
@@ -346,7 +350,7 @@ def _power_of_two_at_most(value: int) -> int:
 
 
 def _candidates(board: Board, work: Work) -> Iterator[Candidate]:
-    """Every array of the search grid whose DSPs the board has."""
+    """Every array of the grid whose DSPs the board has."""
     dsp_type = board.device.dsp_type
     available = usable_resources(board).dsp
     clock = work.clock_mhz or board.clock.default_mhz
@@ -354,37 +358,70 @@ def _candidates(board: Board, work: Work) -> Iterator[Candidate]:
     shapes = Counter((m.out_features, m.in_features) for m in work.matrices)
     for rows, cols in _blocks(work):
         blocks = sum(count * ceil_div(n, rows) * ceil_div(k, cols) for (n, k), count in shapes.items())
-        intervals = [q for q in (1, 2, 4, 8, 16, 32) if rows % q == 0]
-        for products in _packings(dsp_type, work.weight_bits):
-            for tile in _tiles(work):
-                passes, rest = divmod(work.tokens * work.batch, tile)
-                for groups, lanes in _lane_choices(tile):
-                    port_bits, most_ports = _weight_path(board, rows * cols * work.weight_bits, groups, clock)
-                    # A port costs logic and buffers: fewer may leave room for what is worth more.
-                    every_ports = [1 << n for n in range(most_ports.bit_length())]
-                    for interval, storage, axi_ports in product(intervals, storages, every_ports):
-                        accelerator = Accelerator(
-                            rows=rows,
-                            cols=cols,
-                            lanes=lanes,
-                            weight_bits=work.weight_bits,
-                            dsp_packing=products,
-                            clock_mhz=clock,
-                            max_tokens=tile,
-                            axi_port_bits=board.axi.port_bits,
-                            stream_bits=_stream_bits(board, rows // interval, cols, lanes),
-                            requant_interval=interval,
-                            activation_memory=storage,
-                            # A beat of external memory is at most a word of weights.
-                            weight_port_bits=max(port_bits, axi_ports * board.axi.port_bits),
-                            axi_ports=axi_ports,
-                        )
-                        dsps = array_dsps(accelerator, dsp_type) + requantiser_dsps(accelerator, dsp_type)
-                        if dsps <= available:
-                            every_group = passes * groups + token_groups(accelerator, rest)
-                            pipeline = (passes + (rest > 0)) * pipeline_stages(accelerator, dsp_type)
-                            fixed = pipeline + every_group * interval - every_group
-                            yield Candidate(accelerator, dsps, blocks * every_group, len(work.matrices) * fixed)
+        for products, (groups, lanes) in product(_packings(dsp_type, work.weight_bits), _lane_choices(work.tokens)):
+            port_bits, most_ports = _weight_path(board, rows * cols * work.weight_bits, groups, clock)
+            # A port costs logic and buffers: fewer may leave room for what is worth more.
+            every_ports = [1 << n for n in range(most_ports.bit_length())]
+            for interval, vector in _drains(work, rows, cols):
+                accelerator = Accelerator(
+                    rows=rows,
+                    cols=cols,
+                    lanes=lanes,
+                    weight_bits=work.weight_bits,
+                    dsp_packing=products,
+                    clock_mhz=clock,
+                    max_tokens=work.tokens,
+                    weight_port_bits=max(port_bits, board.axi.port_bits),
+                    axi_ports=1,
+                    axi_port_bits=board.axi.port_bits,
+                    stream_bits=_stream_bits(board, max(cols, vector), lanes),
+                    requant_interval=interval,
+                    vector_width=vector * lanes,
+                )
+                dsps = engine_dsps(accelerator, dsp_type)
+                if dsps > available:
+                    continue
+                pipeline = pipeline_stages(accelerator, dsp_type) + groups * (interval - 1)
+                fixed = len(work.matrices) * pipeline + beside_cycles(
+                    layout_of(accelerator, work.shape), work.shape.layers
+                )
+                for storage, ports in product(storages, every_ports):
+                    # A beat of external memory is at most a word of weights.
+                    wide = max(port_bits, ports * board.axi.port_bits)
+                    one = replace(accelerator, activation_memory=storage, axi_ports=ports, weight_port_bits=wide)
+                    yield Candidate(one, dsps, work.batch * blocks * groups, work.batch * fixed)
+
+
+def _drains(work: Work, rows: int, cols: int) -> list[tuple[int, int]]:
+    """(Q, V): how results leave the array, features of the vector unit; as a head and the array's columns allow."""
+    common = gcd(cols, work.shape.hidden // work.shape.heads)
+    drained = [d for d in range(1, rows + 1) if rows % d == 0 and common % d == 0]
+    return [(rows // d, v) for d in drained for v in range(d, cols + 1, d) if cols % v == 0]
+
+
+def too_large(board: Board, work: Work) -> InputError:
+    """What to say where no array holds a sentence: the longest that one holds."""
+    name = "no array of the search"
+    if work.block is not None:
+        name = f"no array with blocks of {work.block[0]}×{work.block[1]}"
+    fitting = 0
+    for step in (1 << n for n in reversed(range(work.tokens.bit_length()))):
+        tokens = fitting + step
+        if tokens < work.tokens and Search(board, replace(work, tokens=tokens)).holds_a_sentence():
+            fitting = tokens
+    if not fitting:
+        return InputError(
+            f"{name} fits this board",
+            file=board.name,
+            field="device",
+            accepted="a larger board or a smaller model",
+        )
+    return InputError(
+        f"{name} on {board.name} has room for sentences of so many tokens",
+        field="--tokens",
+        value=work.tokens,
+        accepted=f"{fitting} or fewer, a larger board or a smaller model",
+    )
 
 
 def _blocks(work: Work) -> list[tuple[int, int]]:
@@ -406,23 +443,9 @@ def _packings(dsp_type: DspType, weight_bits: int) -> Iterator[int]:
         yield products
 
 
-def _tiles(work: Work) -> list[int]:
-    """Token tiles: whole sentences up to the batch, and parts of one down to the smallest."""
-    tiles = {work.tokens * work.batch, work.tokens}
-    tile = work.tokens
-    while tile < work.tokens * work.batch:
-        tiles.add(tile)
-        tile *= 2
-    tile = work.tokens
-    while tile > SMALLEST_TILE:
-        tile = ceil_div(tile, 2)
-        tiles.add(tile)
-    return sorted(tiles, reverse=True)
-
-
-def _lane_choices(tile: int) -> list[tuple[int, int]]:
+def _lane_choices(tokens: int) -> list[tuple[int, int]]:
     """(token groups, lanes): for each number of groups the fewest lanes that reach it."""
     fewest: dict[int, int] = {}
-    for lanes in range(1, tile + 1):
-        fewest.setdefault(ceil_div(tile, lanes), lanes)
+    for lanes in range(1, tokens + 1):
+        fewest.setdefault(ceil_div(tokens, lanes), lanes)
     return sorted(fewest.items())

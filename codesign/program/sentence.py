@@ -1,0 +1,77 @@
+"""Whole sentences on a design: what is predicted of plans, of pruned models and of design folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from codesign.boards import Board
+from codesign.hardware.accelerator import Accelerator
+from codesign.hardware.predict import predict, sparsify
+from codesign.hardware.run import RunMatrix, evenly, jobs
+from codesign.hardware.timeline import LATENCY, external_memory
+from codesign.models import EncoderShape
+from codesign.program.compile import compile_encoder
+from codesign.program.constants import place_bits
+from codesign.program.estimate import beside, layout_of
+from codesign.program.steps import Program
+from codesign.program.timeline import MatrixBlocks, SentenceTimes, encoder_times
+
+
+def sentence_times(
+    accelerator: Accelerator,
+    board: Board,
+    shape: EncoderShape,
+    matrices: Sequence[RunMatrix],
+    tokens: int,
+    sentences: int = 1,
+    latency: int = LATENCY,
+) -> tuple[Program, SentenceTimes]:
+    """The program of an encoder and the times of its steps.
+
+    Args:
+        accelerator: The array.
+        board: With its external memory.
+        shape: The encoder.
+        matrices: Six of each layer, in order.
+        tokens: Of a sentence, at most ``max_tokens``.
+        sentences: One after another.
+        latency: Of external memory, in cycles.
+
+    Raises:
+        InputError: The array does not fit the encoder's heads.
+    """
+    layout = layout_of(accelerator, shape)
+    program = compile_encoder(layout, shape.layers)
+    found = [
+        MatrixBlocks(job.row_blocks, job.external) for job in jobs(accelerator, matrices, place_bits(layout).total)
+    ]
+    memory = external_memory(accelerator, board, latency)
+    times = encoder_times(layout, program, found, board.device.dsp_type, tokens, sentences, memory=memory)
+    return program, times
+
+
+def sentence_cycles(
+    accelerator: Accelerator,
+    board: Board,
+    shape: EncoderShape,
+    matrices: Sequence[RunMatrix],
+    tokens: int,
+    sentences: int = 1,
+    latency: int = LATENCY,
+) -> int:
+    """Cycles from start to last output; arguments as of ``sentence_times``."""
+    return sentence_times(accelerator, board, shape, matrices, tokens, sentences, latency)[1].cycles
+
+
+def dense_sentence_cycles(
+    accelerator: Accelerator,
+    board: Board,
+    shape: EncoderShape,
+    tokens: int,
+    sentences: int = 1,
+    latency: int = LATENCY,
+) -> int:
+    """The same with nothing pruned, on the same array, weights placed as they then fit."""
+    around = beside(accelerator, shape)
+    dense = predict(accelerator, board, sparsify(accelerator, shape.matrices(), 1.0), tokens, around)
+    return sentence_cycles(accelerator, board, shape, evenly(dense), tokens, sentences, latency)
