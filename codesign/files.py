@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Hashable
@@ -75,6 +76,26 @@ def read_yaml(path: Path, model: type[ModelT]) -> ModelT:
     except yaml.YAMLError as error:
         raise InputError(f"not valid YAML: {' '.join(str(error).split())}", file=path) from None
     return check(content, model, path)
+
+
+def read_versioned(path: Path, model: type[ModelT], form: str, again: str) -> ModelT:
+    """Read a YAML file of ours, as ``read_yaml`` does.
+
+    Args:
+        path: The file.
+        model: What it must be.
+        form: Its ``format`` now.
+        again: What to do where another version has written it.
+
+    Raises:
+        InputError: As of ``read_yaml``, or another version has written it.
+    """
+    found = re.search(r"^format: *(\S+) *$", read_text(path), re.MULTILINE)
+    if found and found[1] != form:
+        raise InputError(
+            "of another format version", file=path, field="format", value=found[1], accepted=f"{form}: {again}"
+        )
+    return read_yaml(path, model)
 
 
 def read_json(path: Path) -> Any:

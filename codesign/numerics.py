@@ -17,6 +17,8 @@ ACCUMULATOR_BITS = 32
 BIAS_BITS = 32
 MULTIPLIER_BITS = 16  # m of the requantisation, unsigned and positive
 SHIFT_BITS = 6  # s of the requantisation, 1 … 63
+SCORE_BITS = 16  # of a score
+SUM_BITS = 18  # of a residual sum, whose magnitude is at most 2^16 − 1
 TABLE_BITS = 1  # which of two activation tables the channel uses, where there are any
 
 CHANNEL_BITS = BIAS_BITS + MULTIPLIER_BITS + SHIFT_BITS + TABLE_BITS

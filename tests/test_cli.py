@@ -102,10 +102,10 @@ def test_plan_writes_and_explains(codesign: Run, tmp_path: Path) -> None:
     predicted = content["predicted"]
     assert f"predicted {predicted['latency_ms']:.3f} ms  {predicted['cycles']:,} cycles from start to" in done.out
     assert f"{predicted['speedup']:.2f}× as fast as the same array" in done.out
-    # The array's own cycles are named so wherever they stand.
+    # What arrays are compared by is named so wherever it stands.
     alone = sum(layer["predicted_cycles"] for layer in content["layers"])
-    assert f"array cycles, those of the matrices alone: {alone:,} here" in done.out
-    for part in ("Resources", "Matrices", "Runners-up", "← binds", "Outside it: QKᵀ", "compute"):
+    assert f"compared by a closed form: {alone:,} cycles of matrices here" in done.out
+    for part in ("Resources", "Matrices", "Runners-up", "← binds", "on the host: tokenizer", "compute"):
         assert part in done.out
     assert (tmp_path / "plan.png").read_bytes().startswith(b"\x89PNG")
 
@@ -135,7 +135,7 @@ BAD = [
     (["plan", "--board", "nope"], "unknown board (got 'nope'); accepted: a YAML file's path, or one of kv260"),
     (["plan", "--board", "gone.yaml"], "gone.yaml: no such file"),
     (["plan", "--board", "zcu104", "--tokens", "x"], "--tokens"),
-    (["plan", "--board", "zcu104", "--tokens", "0"], "--tokens: not accepted (got 0); accepted: 1 to 65536"),
+    (["plan", "--board", "zcu104", "--tokens", "0"], "--tokens: not accepted (got 0); accepted: 1 to 4096"),
     (["plan", "--board", "zcu104", "--weight-bits", "3"], "--weight-bits: not accepted (got 3); accepted: 8 or 4"),
     (["plan", "--board", "zcu104", "--compression", "0.5"], "--compression"),
     *[

@@ -9,7 +9,7 @@ from codesign.design.consistency import check_design, read_tensors
 from codesign.design.content import Design
 from codesign.design.document import DESIGN, FORMAT, IMAGES, SENTENCES, WEIGHTS, DesignDocument
 from codesign.errors import InputError
-from codesign.files import read_text, read_yaml
+from codesign.files import read_versioned
 from codesign.packing.images import MANIFEST
 
 AGAIN = "run codesign quantize again"
@@ -42,18 +42,7 @@ def read_document(folder: Path) -> DesignDocument:
     path = folder / DESIGN
     if not path.is_file():
         raise _no_design(folder)
-    version = next(
-        (line.partition(":")[2].strip() for line in read_text(path).splitlines() if line.startswith("format:")), None
-    )
-    if version != FORMAT:
-        raise InputError(
-            "a design of another format version",
-            file=path,
-            field="format",
-            value=version,
-            accepted=f"{FORMAT}: {AGAIN}",
-        )
-    document = read_yaml(path, DesignDocument)
+    document = read_versioned(path, DesignDocument, FORMAT, AGAIN)
     check_sealed(document.model_dump(mode="json"), path, AGAIN)
     for name in _NEEDED:
         if name not in document.files:

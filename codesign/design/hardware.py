@@ -16,7 +16,7 @@ from codesign.models import Matrix
 from codesign.packing.blocks import kept_blocks
 from codesign.program.estimate import layout_of
 from codesign.program.resources import encoder_resources, encoder_sizes
-from codesign.program.sentence import sentence_times
+from codesign.program.sentence import matrix_times, sentence_times
 from codesign.program.steps import Program
 from codesign.program.timeline import SentenceTimes
 
@@ -109,10 +109,9 @@ def _check_prediction(design: Design, board: Board) -> None:
     if any(layer.weight_memory is WeightMemory.DDR for layer in document.layers):
         return
     program, times = design_times(design, board)
-    for step, time in zip(program.array, times.array, strict=True):
-        if step.matrix is not None:
-            layer = document.layers[step.matrix]
-            same(f"layers.{layer.name}.predicted_cycles", layer.predicted_cycles, time.ended - time.begun)
+    for number, time in matrix_times(program, times):
+        layer = document.layers[number]
+        same(f"layers.{layer.name}.predicted_cycles", layer.predicted_cycles, time.ended - time.begun)
     same("predicted.cycles", document.predicted.cycles, times.cycles)
 
 

@@ -13,7 +13,7 @@ from codesign.hardware.cycles import token_groups
 from codesign.hardware.images import STREAMED_INDEX_BITS, beat_bits, index_bits
 from codesign.hardware.memories import DEEPEST_DISTRIBUTED, URAM_TILE, Storage, block_ram_tile, ceil_div
 from codesign.hardware.timeline import CONSTANT_BUFFERS, READ_BEATS, streams
-from codesign.numerics import ACCUMULATOR_BITS, ACTIVATION_BITS, BIAS_BITS, CHANNEL_BITS
+from codesign.numerics import ACCUMULATOR_BITS, ACTIVATION_BITS, BIAS_BITS, CHANNEL_BITS, SUM_BITS
 
 TABLE_WORDS = 512
 """Words of the two activation tables of a matrix."""
@@ -123,8 +123,6 @@ def streamed_channels(a: Accelerator, words: int, place_bits: int = 0) -> Array:
     return Array(channel_bits(a, place_bits), CONSTANT_BUFFERS * words, registered=True)
 
 
-SUM_BITS = 18
-"""Of a residual sum; a score has 16."""
 GAIN_BITS = 16
 """Of the gain of a residual, and of what is added to it."""
 NORM_GAIN_BITS = 17

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from codesign import __version__
 from codesign.errors import InputError
-from codesign.files import read_yaml
+from codesign.files import read_versioned
 from codesign.hardware.accelerator import Accelerator
 from codesign.hardware.predict import Design, LayerPlan, tightest
 from codesign.hardware.resources import RESOURCES, Resources, usable_resources
@@ -153,7 +153,7 @@ def load_plan(path: Path) -> PlanDocument:
         InputError: The file is missing, damaged, of another format version, or has other matrices than its shape.
     """
     path = path / "plan.yaml" if path.is_dir() else path
-    plan = read_yaml(path, PlanDocument)
+    plan = read_versioned(path, PlanDocument, FORMAT, "run codesign plan again")
     matrices = plan.shape.matrices()
     if len(plan.layers) != len(matrices):
         raise InputError(

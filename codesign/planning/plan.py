@@ -95,8 +95,8 @@ def make_plan(board: Board, work: Work, budget: Budget | None = None, shown: Pro
     budget = budget or Budget()
     _check(board, work, budget)
     search = Search(board, work, shown)
-    if not search.holds_a_sentence():
-        raise too_large(board, work)
+    if not search.holds_a_sentence(search.candidates, LOWEST_STEP / DENSITY_STEPS):
+        raise too_large(search, LOWEST_STEP / DENSITY_STEPS)
     goal = target(search, budget)
     found = _choose(search, goal, budget)
     if found is None:

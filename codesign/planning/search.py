@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from math import ceil, gcd
@@ -16,7 +16,7 @@ from codesign.hardware.cycles import pipeline_stages, token_groups
 from codesign.hardware.dsp import dsp_packing, packing_choices
 from codesign.hardware.images import block_words
 from codesign.hardware.memories import BRAM18_BITS, URAM_BITS, URAM_WORDS, Storage, bram18, ceil_div, uram
-from codesign.hardware.predict import Beside, Design, predict, sparsify
+from codesign.hardware.predict import Beside, Design, predict, sparsify, tightest
 from codesign.hardware.resources import (
     Placed,
     Resources,
@@ -48,6 +48,7 @@ LONG_SIDES = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 HIGHEST_COMPRESSION = 50.0
 DENSITY_STEPS = 1000
 LOWEST_STEP = ceil(DENSITY_STEPS / HIGHEST_COMPRESSION)
+_NEAREST = 8  # arrays that are tried with shorter sentences where none holds the longest
 _WORTH_A_LOOK = 0.97  # a candidate that cannot be 3 % denser is not worked out
 
 
@@ -150,9 +151,9 @@ class Search:
         self._fixed: dict[Accelerator, Resources] = {}
         self.candidates = sorted(_candidates(board, work), key=lambda c: (c.at_best(1.0), c.dsps))
 
-    def holds_a_sentence(self) -> bool:
-        """Whether any array fits the board, with its buffers."""
-        return any(self.fits(c.accelerator) for c in self.candidates)
+    def holds_a_sentence(self, candidates: Sequence[Candidate], density: float) -> bool:
+        """Whether any of these arrays fits the board, with its buffers and so much of the weights."""
+        return any(self._feasible(candidate, density) for candidate in candidates)
 
     def fixed(self, accelerator: Accelerator) -> Resources:
         """What a design takes without weight, index and constant memories."""
@@ -273,12 +274,7 @@ class Search:
                 found.append(self.evaluate(candidate.accelerator, density))
                 best = min(best, found[-1].estimated_cycles)
         if not found:
-            raise InputError(
-                "no array of the search holds this model",
-                file=self.board.name,
-                field="device",
-                accepted="a larger board, a smaller model or fewer tokens",
-            )
+            raise too_large(self, density)
         return [design for design in found if design.estimated_cycles <= best * (1 + NEAR_TIE)]
 
     def pareto(self, density: float) -> list[Design]:
@@ -399,15 +395,18 @@ def _drains(work: Work, rows: int, cols: int) -> list[tuple[int, int]]:
     return [(rows // d, v) for d in drained for v in range(d, cols + 1, d) if cols % v == 0]
 
 
-def too_large(board: Board, work: Work) -> InputError:
+def too_large(search: Search, density: float) -> InputError:
     """What to say where no array holds a sentence: the longest that one holds."""
+    board, work = search.board, search.work
     name = "no array of the search"
     if work.block is not None:
         name = f"no array with blocks of {work.block[0]}×{work.block[1]}"
+    nearest = sorted(search.candidates, key=lambda c: tightest(search.fixed(c.accelerator), board)[1])[:_NEAREST]
     fitting = 0
     for step in (1 << n for n in reversed(range(work.tokens.bit_length()))):
         tokens = fitting + step
-        if tokens < work.tokens and Search(board, replace(work, tokens=tokens)).holds_a_sentence():
+        shorter = [replace(c, accelerator=replace(c.accelerator, max_tokens=tokens)) for c in nearest]
+        if tokens < work.tokens and search.holds_a_sentence(shorter, density):
             fitting = tokens
     if not fitting:
         return InputError(
@@ -435,7 +434,8 @@ def _blocks(work: Work) -> list[tuple[int, int]]:
 
 
 def _packings(dsp_type: DspType, weight_bits: int) -> Iterator[int]:
-    for products in packing_choices(weight_bits):
+    # K and V have eight bits: no four products per DSP.
+    for products in (p for p in packing_choices(weight_bits) if p <= 2):
         try:
             dsp_packing(dsp_type, weight_bits, products)
         except InputError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from codesign.boards import Board
 from codesign.hardware.accelerator import Accelerator
@@ -14,7 +14,7 @@ from codesign.program.compile import compile_encoder
 from codesign.program.constants import place_bits
 from codesign.program.estimate import beside, layout_of
 from codesign.program.steps import Program
-from codesign.program.timeline import MatrixBlocks, SentenceTimes, encoder_times
+from codesign.program.timeline import MatrixBlocks, SentenceTimes, StepTimes, encoder_times
 
 
 def sentence_times(
@@ -48,6 +48,13 @@ def sentence_times(
     memory = external_memory(accelerator, board, latency)
     times = encoder_times(layout, program, found, board.device.dsp_type, tokens, sentences, memory=memory)
     return program, times
+
+
+def matrix_times(program: Program, times: SentenceTimes) -> Iterator[tuple[int, StepTimes]]:
+    """Number and times of every matrix, in order, in the first sentence."""
+    for step, time in zip(program.array, times.array, strict=False):
+        if step.matrix is not None:
+            yield step.matrix, time
 
 
 def sentence_cycles(

@@ -18,7 +18,7 @@ from codesign.models import Matrix
 from codesign.planning import PlanDocument
 from codesign.planning.work import BudgetKind
 from codesign.program.estimate import beside
-from codesign.program.sentence import dense_sentence_cycles, sentence_cycles, sentence_times
+from codesign.program.sentence import dense_sentence_cycles, matrix_times, sentence_cycles, sentence_times
 from codesign.pruning.groups import group_weights
 from codesign.pruning.selection import Masks
 
@@ -57,21 +57,18 @@ class Hardware:
             for layer in self.plan.layers
         }
 
-    @cached_property
-    def blocks_together(self) -> dict[str, int]:
-        """Blocks of a block row of each matrix that cost no more cycles than one.
+    @property
+    def free_blocks(self) -> dict[str, int] | None:
+        """Blocks of every block row of each matrix that cost no cycles; None where the budget is of something else.
 
-        A block row that is run lasts at least T·Q, as long as T·Q / max(T, F) blocks.
+        A block row lasts at least T·Q, as long as T·Q / max(T, F) blocks.
         """
+        if self.plan.budget.kind is not BudgetKind.LATENCY:
+            return None
         accelerator, rate = self.plan.accelerator, self.board.read_bytes_per_second
-        groups = token_groups(accelerator, min(self._tokens, accelerator.max_tokens))
+        groups, interval = token_groups(accelerator, self.plan.tokens), accelerator.requant_interval
         return {
-            layer.name: max(
-                1,
-                groups
-                * accelerator.requant_interval
-                // max(groups, fetch_cycles(accelerator, layer.weight_memory, rate)),
-            )
+            layer.name: groups * interval // max(groups, fetch_cycles(accelerator, layer.weight_memory, rate))
             for layer in self.plan.layers
         }
 
@@ -94,9 +91,9 @@ class Hardware:
         """Every matrix, with its cycles in a sentence, from its first block to the end of what follows from it."""
         plan = self.plan
         program, times = sentence_times(plan.accelerator, self.board, plan.shape, self._run(masks), plan.tokens)
-        cycles = {step.matrix: time.ended - time.begun for step, time in zip(program.array, times.array, strict=True)}
         return tuple(
-            replace(layer, predicted_cycles=cycles[number]) for number, layer in enumerate(self.design(masks).layers)
+            replace(layer, predicted_cycles=time.ended - time.begun)
+            for layer, (_, time) in zip(self.design(masks).layers, matrix_times(program, times), strict=True)
         )
 
     @property
@@ -158,14 +155,6 @@ class Hardware:
             design = self.design(masks)
             return design.on_chip and design.resources.fits(usable_resources(self.board))
         return True
-
-    def spent(self, masks: Masks) -> float:
-        """What masks take of what the budget limits: the less the better."""
-        if self.plan.budget.kind is BudgetKind.LATENCY:
-            return self._milliseconds(masks)
-        if self.plan.budget.kind is BudgetKind.ON_CHIP:
-            return self.design(masks).streamed
-        return self.kept_weights(masks)
 
     def reached(self, masks: Masks) -> str:
         """What masks reach, in the budget's own terms."""

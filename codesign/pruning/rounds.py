@@ -27,7 +27,7 @@ from codesign.pruning.importance import (
     second_order,
 )
 from codesign.pruning.run import Run
-from codesign.pruning.selection import Masks, Rules, impossible, least, select, spreads
+from codesign.pruning.selection import Masks, Rules, impossible, least, select
 from codesign.pruning.settings import Importance, Settings
 from codesign.pruning.sparsity import apply_masks, round_density
 
@@ -52,8 +52,8 @@ def _rules(settings: Settings) -> Rules:
 def choose_masks(run: Run, importance: dict[str, Tensor], number: int, count: int, present: Masks) -> Masks:
     """The masks of a round: the budget's own in the last, a part of the way there before."""
     hardware = run.hardware
-    cost, together, rules = hardware.block_cost, hardware.blocks_together, _rules(run.settings)
-    goal = select(importance, cost, hardware.allows, rules, present, hardware.reached, together, hardware.counted)
+    cost, free, rules = hardware.block_cost, hardware.free_blocks, _rules(run.settings)
+    goal = select(importance, cost, hardware.allows, rules, present, hardware.reached, free, hardware.counted)
     if number == count:
         return goal
     total = sum(mask.numel() for mask in goal.values())
@@ -62,7 +62,7 @@ def choose_masks(run: Run, importance: dict[str, Tensor], number: int, count: in
     def allows(masks: Masks) -> bool:
         return sum(int(mask.sum()) for mask in masks.values()) <= density * total
 
-    masks = select(importance, cost, allows, rules, present, together=together)
+    masks = select(importance, cost, allows, rules, present)
     # The goal is a part of them already, unless only the cheapest blocks have room.
     return masks if rules.balance is not None else {name: masks[name] | goal[name] for name in masks}
 
@@ -74,11 +74,8 @@ def check_budget(hardware: Hardware, settings: Settings) -> None:
         InputError: It does not.
     """
 
-    def fewest(rules: Rules) -> list[Masks]:
-        return [least(hardware.counted, rules, spread) for spread in spreads(hardware.counted, rules)]
-
     def possible(rules: Rules) -> bool:
-        return any(hardware.allows(masks) for masks in fewest(rules))
+        return hardware.allows(least(hardware.counted, rules))
 
     rules = _rules(settings)
     if possible(rules):
@@ -92,7 +89,7 @@ def check_budget(hardware: Hardware, settings: Settings) -> None:
         accepted += f", or --floor {low / 1000:g} or less"
     else:
         rules = none
-    error = impossible(min(fewest(rules), key=hardware.spent), rules, hardware.reached)
+    error = impossible(least(hardware.counted, rules), rules, hardware.reached)
     raise InputError(error.problem, accepted=accepted)
 
 

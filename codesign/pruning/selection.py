@@ -1,15 +1,15 @@
 """Which blocks stay: decided over the whole network at once, by importance per predicted cycle.
 
 Every block is worth its importance divided by its cost. Blocks are kept from the best downwards, as many as the
-budget allows; a floor protects the best blocks of each matrix, so that no matrix vanishes. Where a block row of few
-blocks lasts as long as one of more, its first blocks are one item: each is worth their mean, and they stay or go
-together.
+budget allows; a floor protects the best blocks of each matrix, so that no matrix vanishes. Where every block row
+lasts as long as some blocks take, those stay that then cost nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 from math import ceil
 
 import torch
@@ -40,7 +40,7 @@ def select(
     rules: Rules | None = None,
     present: Masks | None = None,
     reached: Callable[[Masks], str] | None = None,
-    together: Mapping[str, int] | None = None,
+    free: Mapping[str, int] | None = None,
     cheapest: Mapping[str, Tensor] | None = None,
 ) -> Masks:
     """The most important blocks that a budget allows.
@@ -52,8 +52,8 @@ def select(
         rules: Floor and balance.
         present: Blocks that still exist; pruned ones do not come back.
         reached: Says for an error message what masks reach.
-        together: Per matrix how many blocks of a block row cost no more than one: a row's best so many stay or go
-            together, unless rows are to be balanced.
+        free: Per matrix how many blocks of each block row cost nothing: the best so many stay, unless rows are to be
+            balanced.
         cheapest: Per matrix what each block counts, for floors where the best blocks cost too much.
 
     Returns:
@@ -75,11 +75,7 @@ def select(
     present = {name: present[name].cpu() for name in names}
     # Pruned blocks last, protected ones first; the stable sort settles ties by position, so that any number of
     # blocks can be met exactly.
-    shared = together if together is not None and rules.balance is None else {}
-    item = {}
-    for name in names:
-        worth[name] = torch.where(present[name], worth[name], -1.0)
-        worth[name], item[name] = pooled(worth[name], shared.get(name, 1))
+    worth = {name: torch.where(present[name], worth[name], -1.0) for name in names}
     sizes = [worth[name].numel() for name in names]
 
     def ordered(floors: Mapping[str, Tensor]) -> Tensor:
@@ -87,86 +83,74 @@ def select(
         keys = [worth[name].flatten().index_fill(0, floors[name], torch.inf) for name in names]
         return torch.where(torch.cat([present[name].flatten() for name in names]), torch.cat(keys), -1.0)
 
-    def masks(flat: Tensor, order: Tensor, kept: int) -> Masks:
-        chosen = torch.zeros(flat.numel(), dtype=torch.bool)
+    def masks(order: Tensor, kept: int, filling: Mapping[str, int] | None) -> Masks:
+        chosen = torch.zeros(order.numel(), dtype=torch.bool)
         chosen[order[:kept]] = True
         parts = torch.split(chosen, sizes)
         found = {name: part.view_as(worth[name]) for name, part in zip(names, parts, strict=True)}
         if rules.balance is not None:
             found = {name: balanced(worth[name], mask, rules.balance) for name, mask in found.items()}
+        elif filling is not None:
+            found = {name: mask | _best_of_rows(worth[name], filling[name]) for name, mask in found.items()}
         return found
 
-    # Floors of the best blocks, whole items of them; where the budget has no room for those, the best alone; and
-    # where it has room for the cheapest only, those: what was found possible before is not refused later.
+    # Floors of the best blocks; where the budget has room for the cheapest only, those: what was found possible
+    # before is not refused later. Blocks that cost no cycles may cost memory: then they are left out.
     tried: Masks | None = None
-    for floors in _floors(worth, item, present, rules, cheapest):
+    for filling, floors in product((free, None), _floors(worth, present, rules, cheapest)):
         flat = ordered(floors)
         order = flat.argsort(descending=True, stable=True)
         fewest, most = int((flat == torch.inf).sum()), int((flat >= 0).sum())
-        tried = tried or masks(flat, order, fewest)
-        if allows(masks(flat, order, fewest)):
+        tried = tried or masks(order, fewest, filling)
+        if allows(masks(order, fewest, filling)):
             break
     else:
         assert tried is not None
         raise impossible(tried, rules, reached)
-    if allows(masks(flat, order, most)):
-        return masks(flat, order, most)
+    if allows(masks(order, most, filling)):
+        return masks(order, most, filling)
     while most - fewest > 1:
         middle = (fewest + most) // 2
-        if allows(masks(flat, order, middle)):
+        if allows(masks(order, middle, filling)):
             fewest = middle
         else:
             most = middle
-    return masks(flat, order, fewest)
+    return masks(order, fewest, filling)
+
+
+def _best_of_rows(worth: Tensor, count: int) -> Tensor:
+    """The best blocks of every block row, so many where there are."""
+    best = worth.argsort(dim=1, descending=True, stable=True)[:, :count]
+    return torch.zeros_like(worth, dtype=torch.bool).scatter_(1, best, True) & (worth >= 0)
 
 
 def _floors(
-    worth: Masks, item: Masks, present: Masks, rules: Rules, cheapest: Mapping[str, Tensor] | None
+    worth: Masks, present: Masks, rules: Rules, cheapest: Mapping[str, Tensor] | None
 ) -> Iterator[dict[str, Tensor]]:
     """Numbers of the blocks that floors protect in each matrix, from the best choice to the cheapest."""
     best = {name: values.flatten().argsort(descending=True, stable=True) for name, values in worth.items()}
     floor = {name: _floor(values.numel(), rules) for name, values in worth.items()}
-    whole = {}
-    for name, order in best.items():
-        end = floor[name]
-        while end < order.numel() and item[name][order[end]] == item[name][order[end - 1]]:
-            end += 1
-        whole[name] = order[:end]
-    yield whole
     yield {name: order[: floor[name]] for name, order in best.items()}
     if cheapest is None:
         return
-    for spread in spreads(cheapest, rules):
-        orders = {name: _cheapest(weight, floor[name], spread) for name, weight in cheapest.items()}
-        yield {name: order[present[name].flatten()[order]][: floor[name]] for name, order in orders.items()}
+    orders = {name: _cheapest(weight) for name, weight in cheapest.items()}
+    yield {name: order[present[name].flatten()[order]][: floor[name]] for name, order in orders.items()}
 
 
-def spreads(weights: Mapping[str, Tensor], rules: Rules) -> Iterator[int]:
-    """The ways in which ``least`` spreads blocks over block rows: 1, 2, 4, … times as many as have to be."""
-    yield 1
-    most = max(len(weight) for weight in weights.values())
-    spread = 2
-    while rules.balance is None and spread < 2 * most:
-        yield spread
-        spread *= 2
+def least(weights: Mapping[str, Tensor], rules: Rules) -> Masks:
+    """The fewest blocks that floor and balance allow, those of least weight; of these, as many in every block row.
 
-
-def least(weights: Mapping[str, Tensor], rules: Rules, spread: int = 1) -> Masks:
-    """The fewest blocks that floor and balance allow, those of least weight.
-
-    Of blocks that weigh the same, those of a rectangle: what is not in it is neither read nor given. Whether fewer
-    block rows or fewer block columns take less time depends on the array: the least time is that of the best spread.
+    Block rows of few blocks last as long as those of some more: rows alike take the least time.
 
     Args:
         weights: Per matrix what each of its blocks counts, block rows × block columns.
         rules: Floor and balance.
-        spread: The rectangle has so many times as many block rows as have to be.
     """
     found = {}
     for name, weight in weights.items():
         kept = _floor(weight.numel(), rules)
         mask = torch.zeros(weight.numel(), dtype=torch.bool)
-        mask[_cheapest(weight, kept, spread)[:kept]] = True
+        mask[_cheapest(weight)[:kept]] = True
         mask = mask.view_as(weight)
         if rules.balance is not None:
             # What weighs least is worth most: of as many blocks, the most in all is the least weight.
@@ -175,14 +159,10 @@ def least(weights: Mapping[str, Tensor], rules: Rules, spread: int = 1) -> Masks
     return found
 
 
-def _cheapest(weight: Tensor, kept: int, spread: int) -> Tensor:
-    """Numbers of a matrix's blocks: the lightest first, of those the ones in the rectangle, of those the last."""
-    rows, cols = weight.shape
-    height = min(rows, ceil(kept / cols) * spread)
-    outside = torch.ones(rows, cols, dtype=torch.bool)
-    outside[rows - height :, cols - ceil(kept / height) :] = False
-    key = 2 * weight + outside
-    return weight.numel() - 1 - key.flatten().flip(0).argsort(stable=True)
+def _cheapest(weight: Tensor) -> Tensor:
+    """Numbers of a matrix's blocks: the lightest first, of those the last of each row, the second last and so on."""
+    by_column = torch.arange(weight.numel()).view_as(weight).T.flatten().flip(0)
+    return by_column[weight.flatten()[by_column].argsort(stable=True)]
 
 
 def impossible(masks: Masks, rules: Rules, reached: Callable[[Masks], str] | None) -> InputError:
@@ -199,31 +179,6 @@ def impossible(masks: Masks, rules: Rules, reached: Callable[[Masks], str] | Non
 
 def _floor(blocks: int, rules: Rules) -> int:
     return max(1, ceil(rules.floor * blocks - 1e-9))
-
-
-def pooled(worth: Tensor, together: int) -> tuple[Tensor, Tensor]:
-    """Worth where a block row of fewer blocks than ``together`` lasts as long as one of so many.
-
-    Its best so many blocks cost the row's time between them: each is worth their sum over ``together``. Taking items
-    from the best downwards then is the best choice for the time that it takes, because what comes after a row's first
-    item is worth less.
-
-    Args:
-        worth: Block rows × block columns; below 0 where a block is gone.
-        together: Blocks that cost as much as one.
-
-    Returns:
-        The worth of every block, and per block, flattened, the number of its item: blocks of one item have the same,
-        and follow each other in a stable sort by worth.
-    """
-    rows, cols = worth.shape
-    best = worth.argsort(dim=1, descending=True, stable=True)[:, :together]
-    values = worth.gather(1, best)
-    first = torch.zeros_like(worth, dtype=torch.bool).scatter_(1, best, values >= 0)
-    mean = values.clamp_min(0).sum(dim=1, keepdim=True) / together
-    alone = torch.arange(rows, rows + rows * cols).view(rows, cols)
-    item = torch.where(first, torch.arange(rows)[:, None], alone)
-    return torch.where(first, mean, worth), item.flatten()
 
 
 def balanced(worth: Tensor, mask: Tensor, spread: int) -> Tensor:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from codesign.errors import InputError
 from codesign.models import EncoderShape
 from codesign.models.family import family_of
-from codesign.numerics import BIAS_BITS, MULTIPLIER_BITS, fixed_point, largest_weight, saturate
+from codesign.numerics import BIAS_BITS, MULTIPLIER_BITS, SUM_BITS, fixed_point, largest_weight, saturate
 from codesign.pruning.encoder import layer_modules
 from codesign.quantisation.encoder import Activation, Attention, Encoder, Layer, Linear, Norm
 from codesign.quantisation.grids import (
@@ -29,7 +29,7 @@ from codesign.quantisation.grids import (
     weight_of,
 )
 from codesign.quantisation.observe import Observed
-from codesign.quantisation.operations import EXP_STEPS, NORMAL_BITS, SUM_BITS, SUM_SHIFT, ratio_constants
+from codesign.quantisation.operations import EXP_STEPS, NORMAL_BITS, SUM_SHIFT, ratio_constants
 from codesign.quantisation.ranges import Tables, quantise_weight, quantised, read_features
 
 _GAIN_LIMIT = (1 << 16) - 1

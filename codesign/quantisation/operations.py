@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from codesign.numerics import LARGEST_ACTIVATION, fixed_point, requantise, saturate, shift_right
+from codesign.numerics import LARGEST_ACTIVATION, SCORE_BITS, fixed_point, requantise, saturate, shift_right
 
 _EXACT_SUM = (1 << 24) // ((LARGEST_ACTIVATION - 1) * (LARGEST_ACTIVATION - 1))
 """Products of two int8 that float32 sums exactly in any order: every partial sum stays below 2^24. 1040."""
@@ -23,10 +23,6 @@ EXP_STEPS = 128
 """Entries of the table of 2^−u per octave of u; a score's integer unit is one of these steps."""
 EXP_OCTAVES = 8
 """Octaves that are told apart: 127 · 2^−8 rounds to 0."""
-SCORE_BITS = 16
-"""Of a score."""
-SUM_BITS = 18
-"""Of a residual sum, whose magnitude is at most 2^16 − 1."""
 SUM_SHIFT = 6
 """Places behind the point of the gains of a residual sum."""
 NORMAL_BITS = 15

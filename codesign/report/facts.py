@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from codesign.boards import Board, board_names
@@ -19,16 +20,17 @@ from codesign.design.folder import read_document
 from codesign.design.hardware import design_times, placed_matrices, resources_by_module
 from codesign.errors import InputError
 from codesign.files import check, read_json
-from codesign.hardware.cycles import external_bytes_per_cycle, matrix_cycles
-from codesign.hardware.predict import roofline, sparsify
+from codesign.hardware.cycles import external_bytes_per_cycle
+from codesign.hardware.predict import roofline
 from codesign.hardware.resources import (
     Placed,
     Resources,
     total,
 )
+from codesign.hardware.run import pruned
 from codesign.packing.blocks import kept_blocks
 from codesign.packing.images import Size, read_manifest
-from codesign.program.sentence import dense_sentence_cycles
+from codesign.program.sentence import dense_sentence_cycles, matrix_times, sentence_times
 from codesign.program.steps import Program
 from codesign.program.timeline import SentenceTimes
 from codesign.report.vitis import VitisReport
@@ -138,13 +140,13 @@ class Facts:
 
         As long as the kept blocks' cycles are counted: from the first block's entry to the last result.
         """
-        d, dsp_type, rate = self.design.document, self.board.device.dsp_type, self.board.read_bytes_per_second
-        a = d.accelerator
-        dense = sparsify(a, [placed.sparse.matrix for placed in self._placed], 1.0)
-        return tuple(
-            matrix_cycles(a, dsp_type, whole, d.tokens, placed.memory, rate)
-            for whole, placed in zip(dense, self._placed, strict=True)
-        )
+        d, masks = self.design.document, [kept_blocks(self.design.packed(x)) for x in self.design.document.layers]
+        matrices = [
+            pruned(np.ones_like(mask), layer.weight_memory, activation=layer.activation)
+            for mask, layer in zip(masks, d.layers, strict=True)
+        ]
+        program, times = sentence_times(d.accelerator, self.board, d.shape, matrices, d.tokens)
+        return tuple(time.ended - time.begun for _, time in matrix_times(program, times))
 
     @property
     def simulate_command(self) -> str:

@@ -77,7 +77,7 @@ def test_every_command_sees_an_edit_and_a_damage(codesign: Run, design: Path, co
     where = ("-o", design.parent / "out") if command != "simulate" else ("--work-dir", design.parent / "out")
     path = design / "design.yaml"
     text = path.read_text()
-    for field in ("hidden", "lanes", "tokens", "clock_mhz", "dense_cycles", "calibration", "seed"):
+    for field in ("hidden", "max_tokens", "tokens", "clock_mhz", "dense_cycles", "calibration", "seed"):
         changed, count = re.subn(rf"^( *{field}: )(\d+)", lambda m: f"{m[1]}{int(m[2]) * 2 + 2}", text, flags=re.M)
         assert count == 1, field
         path.write_text(changed)
@@ -124,7 +124,7 @@ CONTRADICTIONS = [
     (_set("layers", 0, "weight_memory", value="uram"), "manifest.json: other matrices or places than design.yaml"),
     (_set("layers", 0, "predicted_cycles", value=7), "predicted_cycles: contradicts the accelerator"),
     (_set("accelerator", "rows", value=2), "layers.0.blocks: contradicts"),
-    (_set("accelerator", "lanes", value=lambda x: x + 1), "predicted.resources."),
+    (_set("accelerator", "max_tokens", value=lambda x: 8 * x), "predicted.resources."),
     (
         _set("accelerator", "weight_port_bits", value=lambda x: 2 * x),
         "manifest.json: engine.weight_port_bits: contradicts",
@@ -299,7 +299,7 @@ def test_a_run_that_has_been_changed(codesign: Run, pruned: Callable[[str], Path
 
     plan, metrics = run / "plan.yaml", run / "metrics.json"
     document = yaml.safe_load((pruned("bert") / "plan.yaml").read_text())
-    lanes = f"lanes: {document['accelerator']['lanes']}"
+    cols = f"  cols: {document['accelerator']['cols']}"
     assert "plan.yaml: truncated or changed: SHA-256 differs from metrics.json's" in told(
         lambda: edit(plan, "dsp_packing: 2", "dsp_packing: 1")
     )
@@ -308,8 +308,8 @@ def test_a_run_that_has_been_changed(codesign: Run, pruned: Callable[[str], Path
         lambda: edit(metrics, '"dense": ', '"dense": 1')
     )
     # What an older run's files say of each other.
-    assert "plan.yaml: accelerator.lanes: not the plan that the model was pruned under" in told(
-        lambda: edit(plan, lanes, f"{lanes}0"), hashes=False
+    assert "plan.yaml: accelerator.cols: not the plan that the model was pruned under" in told(
+        lambda: edit(plan, cols, f"{cols}0"), hashes=False
     )
     assert "plan.yaml: tokens: not the plan" in told(lambda: edit(plan, "tokens: 32", "tokens: 16"), hashes=False)
     assert "plan.yaml: shape.heads: the plan is of another model (got 1)" in told(

@@ -103,13 +103,6 @@ def test_hand_worked_external_memory() -> None:
     assert matrix_cycles(EXAMPLE, E2, sparse, 4, DDR, 3e9) == 26 + 127 + 1 + 25
 
 
-def test_hand_worked_streamed_activations() -> None:
-    # 4 blocks on chip, T = F = 32: 128 cycles of sums. 128 tokens of 32 + 32 features are 8192 bytes: 820 at 10 each.
-    sparse = spread_evenly(Matrix("m", 32, 32), 16, 16, 4)
-    assert matrix_cycles(EXAMPLE, E2, sparse, 128, BRAM, 3e9, streamed_activations=True) == 820 + 32 + 25
-    assert matrix_cycles(EXAMPLE, E2, sparse, 128, BRAM, 3e9) == 128 + 32 + 25
-
-
 def test_more_tokens_than_the_buffers_hold_take_passes() -> None:
     sparse = spread_evenly(Matrix("m", 64, 64), 16, 16, 10)
     accelerator = replace(EXAMPLE, max_tokens=32)
@@ -151,7 +144,7 @@ def test_more_bandwidth_never_takes_longer(
     tokens = data.draw(st.integers(1, 100))
 
     def cycles(rate: float) -> int:
-        return matrix_cycles(accelerator, E2, sparse, tokens, DDR, rate, streamed_activations=True)
+        return matrix_cycles(accelerator, E2, sparse, tokens, DDR, rate)
 
     # More ports are another matter: the beats get wider, and so does what fills them up.
     assert cycles(slow * more) <= cycles(slow)

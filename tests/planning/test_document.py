@@ -12,6 +12,7 @@ from codesign.files import to_yaml
 from codesign.models import EMBEDDED_DEFAULT
 from codesign.outputs import MARKER, PLAN, claim
 from codesign.planning import load_plan, plan_document, write_plan
+from codesign.planning.document import FORMAT
 from codesign.planning.plan import Plan, make_plan
 from codesign.planning.work import Budget, BudgetKind, Work
 
@@ -32,7 +33,8 @@ def test_plan_json_has_the_fields_that_others_rely_on(plan: Plan, tmp_path: Path
     assert content["board"] == "zcu104"
     assert content["model"] == "embedded-default"
     assert content["seed"] == 3
-    assert {"rows", "cols", "lanes", "weight_bits", "dsp_packing", "clock_mhz"} <= content["accelerator"].keys()
+    named = {"rows", "cols", "lanes", "weight_bits", "dsp_packing", "clock_mhz", "vector_width"}
+    assert named <= content["accelerator"].keys()
     assert {"cycles", "latency_ms", "dsp", "lut", "ff", "bram18", "uram"} <= content["predicted"].keys()
     assert len(content["layers"]) == 12
     for layer in content["layers"]:
@@ -42,9 +44,10 @@ def test_plan_json_has_the_fields_that_others_rely_on(plan: Plan, tmp_path: Path
     assert (predicted["cycles"], predicted["dense_cycles"]) == (plan.predicted.cycles, plan.predicted.dense_cycles)
     assert predicted["speedup"] == predicted["dense_cycles"] / predicted["cycles"]
     # What designs are compared by goes by another name, so that nobody takes one for the other.
-    assert sum(layer["predicted_cycles"] for layer in content["layers"]) == plan.chosen.array_cycles
+    matrices = sum(layer["predicted_cycles"] for layer in content["layers"])
+    assert matrices + content["beside_cycles"] == plan.chosen.estimated_cycles
     for other in (content["fastest"], *content["runners_up"]):
-        assert {"array_cycles", "array_ms"} <= other.keys()
+        assert {"estimated_cycles", "estimated_ms"} <= other.keys()
         assert not {"cycles", "latency_ms"} & other.keys()
     assert predicted["latency_ms"] == pytest.approx(predicted["cycles"] / content["accelerator"]["clock_mhz"] / 1e3)
     for name in ("dsp", "lut", "ff", "bram18", "uram"):
@@ -61,12 +64,16 @@ def test_a_plan_comes_back_as_it_went(plan: Plan, tmp_path: Path) -> None:
     assert load_plan(tmp_path).layers == plan.chosen.layers
 
 
-def test_a_plan_of_before_is_read(plan: Plan, tmp_path: Path) -> None:
+def test_a_plan_of_before_is_refused_in_one_line(plan: Plan, tmp_path: Path) -> None:
+    """Its cycles and resources were the matrices' alone."""
     written(plan, tmp_path)
     text = (tmp_path / "plan.yaml").read_text()
-    assert "array_cycles:" in text
-    (tmp_path / "plan.yaml").write_text(text.replace("array_cycles:", "cycles:").replace("array_ms:", "latency_ms:"))
-    assert load_plan(tmp_path) == plan_document(plan)
+    (tmp_path / "plan.yaml").write_text(text.replace(f"format: {FORMAT}", "format: codesign-plan-1\nolder: 1"))
+    with pytest.raises(InputError) as caught:
+        load_plan(tmp_path)
+    told = str(caught.value)
+    assert "plan.yaml: format: of another format version (got 'codesign-plan-1')" in told
+    assert "accepted: codesign-plan-2: run codesign plan again" in told
 
 
 def test_the_same_plan_gives_the_same_bytes(plan: Plan, tmp_path: Path) -> None:
@@ -79,7 +86,7 @@ def test_the_same_plan_gives_the_same_bytes(plan: Plan, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("format: codesign-plan-1", "format: codesign-plan-9", r"plan\.yaml: format: .*'codesign-plan-9'"),
+        (f"format: {FORMAT}", "format: codesign-plan-9", r"plan\.yaml: format: .*'codesign-plan-9'"),
         ("  rows: ", "  rows: -", r"plan\.yaml: accelerator\.rows: not accepted .*a positive integer"),
         ("board: zcu104\n", "", r"plan\.yaml: board: this field is missing"),
         ("board: zcu104\n", "board: zcu104\nextra: 1\n", r"plan\.yaml: extra: unknown field"),
