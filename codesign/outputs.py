@@ -6,7 +6,8 @@
 
 A folder is written where it is missing or empty, or where its marker says that the same command has written it and
 nothing else has been put into it since; a finished output then needs ``overwrite``. An input, or a folder above one,
-is never an output. Nothing is deleted that the marker does not name.
+is never an output. Nothing is deleted that the marker does not name, or that is not of the files that a command works
+with.
 
 A folder is changed in place, never exchanged for another of its name: it may be the working directory, a mount point
 or a link. What is new is made in a hidden folder in it, so that a full disk is met before anything is changed, and
@@ -18,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,6 +38,15 @@ MARKER = ".codesign.json"
 """Which command wrote a folder, and the SHA-256 of every file of it."""
 LOCK = ".codesign.lock"
 _FORMAT = "codesign-output-1"
+_WORKED_WITH = re.compile(
+    r"run\.json"
+    r"|(.*/)?(checkpoint-\d+|done)/(config|generation_config|trainer_state|phase|tokenizer|tokenizer_config"
+    r"|special_tokens_map|added_tokens|vocab|model\.safetensors\.index)\.json"
+    r"|(.*/)?(checkpoint-\d+|done)/(model(-\d+-of-\d+)?|pruning|masks)\.safetensors"
+    r"|(.*/)?(checkpoint-\d+|done)/((optimizer|scheduler|scaler)\.pt|rng_state(_\d+)?\.pth|training_args\.bin)"
+    r"|(.*/)?(checkpoint-\d+|done)/(vocab\.txt|merges\.txt|chat_template\.jinja|\w+\.model)"
+)
+"""What is in a scratch folder: the record of what was asked for, transformers' checkpoints, our phases' results."""
 _ELSEWHERE = "another --output-dir"
 
 
@@ -105,12 +116,15 @@ class Output:
         assert self.kind.scratch is not None
         return self.folder / self.kind.scratch
 
-    def write(self, fill: Callable[[Path], None], *, keep_scratch: bool = False) -> None:
+    def write(self, fill: Callable[[Path], None], *, keep_scratch: bool = False) -> tuple[Path, ...]:
         """Write the output, in the place of an older one.
 
         Args:
             fill: Makes all files in the empty folder that it is given.
             keep_scratch: Leave what the command worked with.
+
+        Returns:
+            What somebody has put into the scratch folder meanwhile, and is left there.
 
         Raises:
             InputError: The disk is full or cannot be written, or somebody has put something into the folder since it
@@ -123,7 +137,7 @@ class Output:
             ordinary_permissions(new)
             files = {p.relative_to(new).as_posix(): file_hash(p) for p in sorted(new.rglob("*")) if p.is_file()}
             before = _read_marker(self.folder)
-            _check_content(self.folder, self.kind, before)
+            _check_content(self.folder, self.kind, before, but_scratch=True)
             self._check_way(files, before)
             leaving = before.files if before else {}
             working = before is not None and before.working
@@ -135,9 +149,11 @@ class Output:
                 raise InputError(f"cannot be written: {disk_reason(error)}", file=self.folder) from None
             raise
         _complete_move(self.folder, self.kind)
-        if self.kind.scratch and not keep_scratch:
-            shutil.rmtree(self.scratch, ignore_errors=True)
-            _drop_claim(self.folder, self.kind)
+        if not self.kind.scratch or keep_scratch:
+            return ()
+        left = clear_scratch(self.scratch)
+        _drop_claim(self.folder, self.kind, done=True)
+        return left
 
     def write_files(self, files: Mapping[str, bytes], *, keep_scratch: bool = False) -> None:
         """Write an output of files by their paths, as ``write`` does."""
@@ -163,6 +179,22 @@ class Output:
                     file=path,
                     accepted=f"move it, or {_ELSEWHERE}",
                 )
+
+
+def clear_scratch(scratch: Path) -> tuple[Path, ...]:
+    """Remove what a command has worked with; what it has not written stays, and is named."""
+    if not _is_own_folder(scratch):
+        return ()
+    left = tuple(_scratch_strangers(scratch))
+    for path in sorted(scratch.rglob("*"), reverse=True):
+        if _is_own_folder(path):
+            if not any(path.iterdir()):
+                path.rmdir()
+        elif path not in left:
+            path.unlink()
+    if not any(scratch.iterdir()):
+        scratch.rmdir()
+    return left
 
 
 def check_output(
@@ -355,8 +387,14 @@ def _check_inputs(folder: Path, inputs: Iterable[Path], accepted: str = _ELSEWHE
             raise InputError(what, file=folder, accepted=accepted)
 
 
-def _check_content(folder: Path, kind: Kind, marker: _Marker | None) -> None:
+def _check_content(folder: Path, kind: Kind, marker: _Marker | None, *, but_scratch: bool = False) -> None:
     """Whether nothing is in a folder but what its command has written.
+
+    Args:
+        folder: The folder.
+        kind: What the command writes.
+        marker: The folder's.
+        but_scratch: Leave the folder that the command works in out of account.
 
     Raises:
         InputError: Something else is, and would be lost or mixed up with the output.
@@ -379,6 +417,8 @@ def _check_content(folder: Path, kind: Kind, marker: _Marker | None) -> None:
     if marker is None or kind.shared:
         return
     for path, why in _strangers(folder, kind, marker):
+        if but_scratch and kind.scratch and path.is_relative_to(folder / kind.scratch):
+            continue
         raise InputError(why, file=path, accepted=f"move it away, or {_ELSEWHERE}")
 
 
@@ -387,7 +427,11 @@ def _strangers(folder: Path, kind: Kind, marker: _Marker) -> Iterator[tuple[Path
     known = {**marker.files, **marker.leaving}
     folders = {parent.as_posix() for name in known for parent in Path(name).parents}
     for top in sorted(folder.iterdir()):
-        if _is_hidden(top.name) or (top.name == kind.scratch and marker.working and _is_own_folder(top)):
+        if _is_hidden(top.name):
+            continue
+        if top.name == kind.scratch and marker.working and _is_own_folder(top):
+            for path in _scratch_strangers(top):
+                yield path, f"codesign {kind.command} has not written this, and works in its folder"
             continue
         if top.name in kind.guests:
             yield from _guest_strangers(top)
@@ -403,6 +447,16 @@ def _strangers(folder: Path, kind: Kind, marker: _Marker) -> Iterator[tuple[Path
                 yield path, f"codesign {kind.command} has not written this, and it is in its output"
             elif not marker.knows(name, file_hash(path)):
                 yield path, f"this has been changed since codesign {kind.command} wrote it"
+
+
+def _scratch_strangers(scratch: Path) -> Iterator[Path]:
+    """What is in a scratch folder and no command works with; of a killed write, everything is its own."""
+    for path in sorted(scratch.rglob("*")):
+        parts = path.relative_to(scratch).parts
+        if _is_own_folder(path) or any(part.startswith(TEMPORARY) for part in parts):
+            continue
+        if path.is_symlink() or not _WORKED_WITH.fullmatch("/".join(parts)):
+            yield path
 
 
 def _guest_strangers(path: Path) -> Iterator[tuple[Path, str]]:
@@ -483,10 +537,10 @@ def _remove_empty(folder: Path, top: Path) -> None:
         folder = folder.parent
 
 
-def _drop_claim(folder: Path, kind: Kind) -> None:
-    """Nothing has been written, or nothing is left to work with: then nothing shall look as if."""
+def _drop_claim(folder: Path, kind: Kind, *, done: bool = False) -> None:
+    """Nothing has been written, or nothing is left to work with (or ``done``): then nothing shall look as if."""
     marker = _read_marker(folder)
-    if marker is None or (kind.scratch and _is_own_folder(folder / kind.scratch)):
+    if marker is None or (not done and marker.working and kind.scratch and _is_own_folder(folder / kind.scratch)):
         return
     if not marker.files:
         (folder / MARKER).unlink(missing_ok=True)

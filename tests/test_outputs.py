@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from codesign.errors import InputError
+from codesign.files import TEMPORARY
 from codesign.outputs import (
     DESIGN,
     LOCK,
@@ -26,6 +27,7 @@ from codesign.outputs import (
     amend,
     check_output,
     claim,
+    clear_scratch,
     write_guest,
 )
 from tests.conftest import Outcome
@@ -203,13 +205,13 @@ def test_a_killed_move_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_checkpoints_are_asked_about_and_go_with_the_result(tmp_path: Path) -> None:
     with claim(tmp_path, RUN) as output:
-        output.scratch.mkdir()
-        (output.scratch / "checkpoint").write_text("c")
+        (output.scratch / "dense" / "checkpoint-5").mkdir(parents=True)
+        (output.scratch / "dense" / "checkpoint-5" / "optimizer.pt").write_text("c")
     with pytest.raises(InputError, match="this folder holds an unfinished run; accepted: --resume"):
         check_output(tmp_path, RUN)
     check_output(tmp_path, RUN, overwrite=True)
     with claim(tmp_path, RUN, resume=True) as output:
-        assert (output.scratch / "checkpoint").read_text() == "c"
+        assert (output.scratch / "dense" / "checkpoint-5" / "optimizer.pt").read_text() == "c"
         output.write_files({"metrics.json": b""})
     assert content(tmp_path) == {"metrics.json": b""}
     with pytest.raises(InputError, match="nothing to resume here: this codesign prune has finished"):
@@ -246,6 +248,54 @@ def test_a_users_own_work_in_a_finished_output(tmp_path: Path, kind: Kind) -> No
     assert mine.is_dir()
     written(tmp_path / "o", kind)
     assert not mine.exists()
+
+
+def work_with(scratch: Path) -> None:
+    """What a command leaves there when it is killed."""
+    (scratch / "checkpoint-5").mkdir(parents=True)
+    for name in ("run.json", "checkpoint-5/model.safetensors", "checkpoint-5/rng_state.pth"):
+        (scratch / name).write_text("ours")
+    (scratch / f"{TEMPORARY}x").mkdir()
+    (scratch / f"{TEMPORARY}x" / "half").write_text("ours")
+
+
+@pytest.mark.parametrize("kind", [RUN, DESIGN])
+@pytest.mark.parametrize(
+    "name", ["thesis.txt", "checkpoint-5/thesis.txt", "mine/thesis.txt", "mine/checkpoint-5/a.txt"]
+)
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_of_the_user_among_checkpoints(tmp_path: Path, kind: Kind, name: str, link: bool) -> None:
+    (tmp_path / "elsewhere").write_text("x")
+    scratch = tmp_path / "o" / str(kind.scratch)
+    mine = scratch / name
+
+    def put() -> None:
+        mine.parent.mkdir(parents=True, exist_ok=True)
+        mine.symlink_to(tmp_path / "elsewhere") if link else mine.write_text("x")
+
+    with claim(tmp_path / "o", kind) as output:
+        work_with(output.scratch)
+    check_output(tmp_path / "o", kind, resume=True)
+    put()
+    # Nothing begins before it has been moved away.
+    for options in ({"resume": True}, {"overwrite": True}):
+        with pytest.raises(InputError, match=rf"{name}: codesign {kind.command} has not written this, and works"):
+            check_output(tmp_path / "o", kind, **options)
+    assert mine.read_text() == "x"
+    mine.unlink()
+    # What comes while the command works stays, and is told, and nothing else does.
+    with claim(tmp_path / "o", kind, resume=True) as output:
+        put()
+        output.write_files({kind.last: b"new"})
+    assert (tmp_path / "o" / kind.last).read_bytes() == b"new"
+    assert mine.read_text() == "x"
+    assert [path for path in scratch.rglob("*") if not path.is_dir()] == [mine]
+    with pytest.raises(InputError, match="work: codesign"):
+        check_output(tmp_path / "o", kind, overwrite=True)
+    assert clear_scratch(scratch) == (mine,)
+    mine.unlink()
+    assert clear_scratch(scratch) == ()
+    assert not scratch.exists()
 
 
 def test_nothing_is_written_where_a_command_works(tmp_path: Path) -> None:

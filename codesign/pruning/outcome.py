@@ -169,8 +169,10 @@ def _spread(mask: torch.Tensor) -> dict[str, int]:
     return {"least": int(rows.min()), "most": int(rows.max())}
 
 
-def write_outcome(outcome: Outcome, output: Output, *, keep_work: bool = False) -> None:
+def write_outcome(outcome: Outcome, output: Output, *, keep_work: bool = False) -> tuple[Path, ...]:
     """Write the results; the checkpoints of the phases go when all is there.
+
+    Returns what somebody has put beside them, which stays.
 
     Files: what ``save_pretrained`` writes of model and tokenizer, masks.safetensors (one uint8 per block, 1 kept),
     plan.yaml, metrics.json, blocks.png.
@@ -192,5 +194,6 @@ def write_outcome(outcome: Outcome, output: Output, *, keep_work: bool = False) 
         document = sealed({**outcome.document(), FILES: hashes})
         (folder / "metrics.json").write_text(to_json(document), encoding="utf-8")
 
-    output.write(fill, keep_scratch=keep_work)
+    left = output.write(fill, keep_scratch=keep_work)
     (output.scratch / RECORD).unlink(missing_ok=True)
+    return left

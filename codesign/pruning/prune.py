@@ -28,7 +28,7 @@ from codesign.pruning.settings import Method
 from codesign.pruning.training import use_bf16
 from codesign.pruning.understood import check_understood
 from codesign.pruning.units import restore_, standardise_
-from codesign.report.console import tracked
+from codesign.report.console import say_left, tracked
 from codesign.tasks.agreement import AGREEMENT, agreement_data
 from codesign.tasks.data import cut_text, drawn, load_data, tokenised, unknown_text
 from codesign.tasks.evaluate import Scores, predict, scores_of, scores_text
@@ -168,7 +168,7 @@ def _prune(request: Request, state: PartialState, output: Output | None) -> Outc
         processes=state.num_processes,
     )
     if output:
-        write_outcome(outcome, output, keep_work=request.keep_work)
+        say_left(write_outcome(outcome, output, keep_work=request.keep_work))
     state.wait_for_everyone()
     return outcome
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from codesign.errors import InputError
 from codesign.files import read_json, to_json, write_text
+from codesign.outputs import clear_scratch
 from codesign.planning import PlanDocument
 from codesign.pruning.settings import Settings
 
@@ -77,8 +77,7 @@ def open_run(work: Path, asked: Asked, *, resume: bool) -> None:
         if difference:
             raise _otherwise(record, asked, *difference)
         return
-    if work.exists():
-        shutil.rmtree(work)
+    clear_scratch(work)
     write_text(record, to_json(wanted))
 
 

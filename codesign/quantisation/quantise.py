@@ -53,7 +53,7 @@ from codesign.quantisation.grids import MATRICES, choose_grids, decibels
 from codesign.quantisation.observe import observe
 from codesign.quantisation.ranges import RangeChoice
 from codesign.quantisation.training import row_scales, train_rounded
-from codesign.report.console import console, tracked
+from codesign.report.console import console, say_left, tracked
 from codesign.seeds import check_seed
 from codesign.tasks.data import drawn, tokenised
 from codesign.tasks.evaluate import Agreement, Scores, agreement, batches, predict, scores_of, scores_text
@@ -267,7 +267,7 @@ def _quantise(request: Request, output: Output) -> Outcome:
     def fill(folder: Path) -> None:
         result.append(_write(folder, run, hardware, quantised, epochs, noise, choices, metrics, dict(sentences)))
 
-    output.write(fill)
+    say_left(output.write(fill))
     # The run's own results have the integer score of its own design, and not of other designs made to compare.
     if request.output.resolve() == (request.run / "design").resolve():
         hashes = {FILES: run.metrics[FILES]} if FILES in run.metrics else {}

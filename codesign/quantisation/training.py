@@ -7,7 +7,6 @@ the teacher.
 from __future__ import annotations
 
 import copy
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from torch.nn.utils import parametrize
 from codesign.files import read_json, to_json, write_text
 from codesign.models import EncoderShape
 from codesign.numerics import largest_weight
+from codesign.outputs import clear_scratch
 from codesign.pruning.distillation import Distillation
 from codesign.pruning.encoder import encoder_matrices
 from codesign.pruning.groups import Block, expand
@@ -96,7 +96,7 @@ def train_rounded(
     """
     record = work / "run.json"
     if work.exists() and not (record.is_file() and read_json(record) == asked):
-        shutil.rmtree(work)
+        clear_scratch(work)
     write_text(record, to_json(asked))
     model = start.model
     teacher = Teacher(copy.deepcopy(model), Distillation())

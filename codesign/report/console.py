@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
@@ -65,3 +65,11 @@ def asking(model: object) -> AbstractContextManager[None]:
     text = str(model)
     local = model is None or Path(text).exists() or text.startswith((".", "/", "~"))
     return nullcontext() if local else working(f"asking the hub for {text}")
+
+
+def say_left(paths: Iterable[Path]) -> None:
+    """What a command has found among its own files, and left there."""
+    for path in paths:
+        console().print(
+            f"left as it is, not written by codesign: {path}", markup=False, highlight=False, soft_wrap=True
+        )
