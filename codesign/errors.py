@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 _LONGEST = 200
 """Characters of a value that are shown: what a file holds may be a page."""
 
@@ -39,6 +41,11 @@ class InputError(Exception):
         self.field = field
         self.value = value
         self.accepted = accepted
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Across processes, with everything that it was made of."""
+        given = {name: vars(self)[name] for name in ("file", "field", "value", "accepted")}
+        return partial(InputError, **given), (self.problem,)
 
 
 def reason_of(error: Exception) -> str:

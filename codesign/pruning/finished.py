@@ -79,6 +79,44 @@ def read_run(folder: Path, data_dir: Path | None = None, columns: Mapping[str, s
         check_files(folder, check(metrics[FILES], dict[FileName, str], path), path.name)
     plan = load_plan(folder)
     _check_plan(plan, metrics, folder)
+    data = read_data(metrics, data_dir, columns)
+    start = load_classifier(folder, data.task, plan.tokens, int(metrics["seed"]))
+    for field in ("family", "hidden", "layers", "ffn", "heads"):
+        planned, found = getattr(plan.shape, field), getattr(start.shape, field)
+        if planned != found:
+            raise InputError(
+                "the plan is of another model", file=folder / "plan.yaml", field=f"shape.{field}", value=planned,
+                accepted=f"{found}, as the model has",
+            )  # fmt: skip
+    if not start.fine_tuned:
+        reason = f": {start.notes[0]}" if start.notes else ""
+        raise InputError(
+            f"the model has no classification head of the task{reason}", file=folder, value=data.task.name
+        )
+    if start.reordered and "labels" not in metrics:
+        raise InputError(
+            "an older version wrote this and left the names of a head that it had trained in the task's order",
+            file=folder / "config.json",
+            field="id2label",
+            accepted=f"{', '.join(data.task.labels)}, or codesign prune anew",
+        )
+    check_understood(start, data, plan.tokens)
+    return FinishedRun(folder, metrics, plan, _masks(folder / MASKS, plan, start), start, data)
+
+
+def read_data(
+    metrics: Mapping[str, Any], data_dir: Path | None = None, columns: Mapping[str, str] | None = None
+) -> TaskData:
+    """The task and the sentences that a run, or a design of it, was made with.
+
+    Args:
+        metrics: Its metrics.json.
+        data_dir: Where the task's files are now; default: where they were.
+        columns: What their columns are called now; default: what they were called.
+
+    Raises:
+        InputError: The data is not to be had, or other data than it was.
+    """
     name, source = str(metrics.get("task")), str(metrics.get("data"))
     if name == AGREEMENT.name and source == EMBEDDED_SOURCE:
         data = agreement_data(int(metrics["seed"]))
@@ -94,26 +132,7 @@ def read_run(folder: Path, data_dir: Path | None = None, columns: Mapping[str, s
             file=data.source,
             accepted="the data that it was made with, there or in --data-dir",
         )
-    start = load_classifier(folder, data.task, plan.tokens, int(metrics["seed"]))
-    for field in ("family", "hidden", "layers", "ffn", "heads"):
-        planned, found = getattr(plan.shape, field), getattr(start.shape, field)
-        if planned != found:
-            raise InputError(
-                "the plan is of another model", file=folder / "plan.yaml", field=f"shape.{field}", value=planned,
-                accepted=f"{found}, as the model has",
-            )  # fmt: skip
-    if not start.fine_tuned:
-        reason = f": {start.notes[0]}" if start.notes else ""
-        raise InputError(f"the model has no classification head of the task{reason}", file=folder, value=name)
-    if start.reordered and "labels" not in metrics:
-        raise InputError(
-            "an older version wrote this and left the names of a head that it had trained in the task's order",
-            file=folder / "config.json",
-            field="id2label",
-            accepted=f"{', '.join(data.task.labels)}, or codesign prune anew",
-        )
-    check_understood(start, data, plan.tokens)
-    return FinishedRun(folder, metrics, plan, _masks(folder / MASKS, plan, start), start, data)
+    return data
 
 
 def _check_plan(plan: PlanDocument, metrics: dict[str, Any], folder: Path) -> None:

@@ -24,6 +24,7 @@ class _IntegerEncoder(nn.Module):
         self.encoder, self.scales = encoder, scales
         self.present = torch.ones(0)
         self.embedded = torch.ones(0)
+        self.given: Tensor | None = None
         self.keep = False
         self.states: list[Tensor] = []
 
@@ -31,6 +32,9 @@ class _IntegerEncoder(nn.Module):
         embedded = saturate((hidden_states / self.scales[0]).round().long())
         self.embedded = embedded
         self.states = []
+        if self.given is not None:
+            shown = torch.zeros_like(hidden_states) + self.given * self.scales[-1]
+            return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=shown)
         result = hidden_states
         for scale, state in zip(self.scales[1:], self.encoder(embedded, self.present.bool()), strict=True):
             result = state * scale
@@ -63,9 +67,17 @@ class IntegerClassifier:
         logits: Tensor = self.model(**inputs).logits
         return logits
 
+    def logits_of(self, batch: dict[str, Tensor], given: Tensor) -> Tensor:
+        """Sentences × classes, from what a last layer has given: sentences × tokens × features, int8."""
+        self._encoder.given = given
+        try:
+            return self.logits(batch)
+        finally:
+            self._encoder.given = None
+
     def embedded(self, batch: dict[str, Tensor]) -> Tensor:
         """What the integers begin with: sentences × tokens × features, int8."""
-        self.logits(batch)
+        self.logits_of(batch, torch.zeros(()))
         return self._encoder.embedded
 
     def states(self, batch: dict[str, Tensor]) -> list[Tensor]:

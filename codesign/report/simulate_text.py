@@ -9,11 +9,11 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from codesign.simulation.outcome import DesignOutcome, EncoderOutcome
+from codesign.simulation.outcome import DesignOutcome, ScoreRecord, SentenceRecord
 
 
 def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType]:
-    """A row per matrix, the whole, and the verdict."""
+    """A row per matrix, a line per sentence, the whole, and the verdict."""
     table = Table(box=None, pad_edge=False)
     table.add_column("matrix")
     titles = ("blocks", "predicted cycles", "counted cycles", "utilisation", "outputs", "mismatches")
@@ -33,53 +33,64 @@ def simulate_text(outcome: DesignOutcome, path: Path) -> Iterator[RenderableType
             _count(layer.hls_mismatches, right=not layer.hls_mismatches),
         )
     yield table
-    total = outcome.total
+    total, first = outcome.total, outcome.sentences[0]
     yield ""
-    yield (
-        f"start to last output: {total.predicted_cycles:,} cycles predicted, {total.counted_cycles:,} by the engine's"
-        f" counter, {total.clock_cycles:,} by the simulator's clock"
-    )
+    yield f"the matrices in the first sentence, of {first.tokens} tokens, and in the HLS kernel; sentences whole:"
+    for sentence in outcome.sentences:
+        yield from _sentence(sentence)
     if (memory := outcome.external_memory) and memory.matrices:
         yield (
             f"external memory: weights of {memory.matrices} matrices through {memory.ports} × {memory.port_bits}"
             f" bits, {memory.bytes_per_cycle:.2f} bytes per cycle after {memory.latency_cycles} cycles"
         )
     waits = ", ".join(f"{cycles:,} cycles for {what}" for what, cycles in total.stall_cycles.items() if cycles)
-    yield f"the array waited {waits or 'never'}"
+    yield f"the array waited {waits or 'never'}; {total.utilisation:.1%} of its multiply-accumulates are useful ones"
     speed = f"{total.macs_per_second / 1e6:,.0f} million multiply-accumulates per second"
     yield f"{total.seconds:.2f} s of simulation: {speed}; {total.hls_seconds:.2f} s of the HLS kernel's"
-    if outcome.encoder:
+    if outcome.score:
         yield ""
-        yield from _sentences(outcome.encoder)
+        yield from _score(outcome.score)
     yield ""
     if outcome.right:
-        yield "every output bit of the matrices is the integer model's, every cycle the hardware model's"
+        yield "every output bit of every step is the integer model's, every cycle the hardware model's"
         yield "the HLS kernel gives the same bits, in the trips that the hardware model says"
     else:
         yield (
             f"[bold red]not as it must be[/]: {total.mismatches:,} outputs differ from the integer model,"
-            f" {total.moments_off:,} phases begin or end at other cycles than predicted"
+            f" {total.moments_off:,} steps begin or end at other cycles than predicted"
         )
         if not outcome.kernel_right:
             yield f"[bold red]the HLS kernel[/]: {total.hls_mismatches:,} outputs differ, or its trips do"
     yield f"wrote {escape(str(path))}"
 
 
-def _sentences(encoder: EncoderOutcome) -> Iterator[str]:
-    """Whole sentences, a line each."""
+def _sentence(one: SentenceRecord) -> Iterator[str]:
+    exact = one.predicted_cycles == one.counted_cycles and not one.moments_off
+    label = _value(escape(one.label), right=one.label == one.integer_label)
     yield (
-        f"whole sentences, attention, softmax and LayerNorm in hardware: a vector unit of {encoder.vector_width}"
-        f" elements per cycle beside the array, {encoder.requant_interval} cycles for a block row's results"
+        f"  {one.tokens} tokens: {one.predicted_cycles:,} cycles predicted,"
+        f" {_count(one.counted_cycles, right=exact)} counted,"
+        f" {_count(one.mismatches, right=not one.mismatches)} of {one.outputs:,} outputs of all steps differ;"
+        f" label {label}, the integer model's {escape(one.integer_label)}"
     )
-    for sentence in encoder.sentences:
-        exact = sentence.predicted_cycles == sentence.counted_cycles and not sentence.moments_off
-        yield (
-            f"  {sentence.tokens} tokens: {sentence.predicted_cycles:,} cycles predicted,"
-            f" {_count(sentence.counted_cycles, right=exact)} counted,"
-            f" {sentence.counted_cycles / encoder.clock_mhz / 1e3:.3f} ms at {encoder.clock_mhz:g} MHz;"
-            f" {_count(sentence.mismatches, right=not sentence.mismatches)} of {sentence.outputs:,} outputs of all"
-            f" steps differ; {sentence.seconds:.2f} s of simulation"
-        )
+
+
+def _score(score: ScoreRecord) -> Iterator[str]:
+    yield (
+        f"{score.split}, {score.sentences:,} sentences in hardware: {score.metric}"
+        f" {_value(f'{score.value:.2f}', right=score.value == score.integer)}, the integer model's"
+        f" {score.integer:.2f}; {_count(score.otherwise, right=not score.otherwise)} decided otherwise"
+    )
+    exact = score.predicted_cycles == score.counted_cycles and not score.moments_off
+    yield (
+        f"  {score.predicted_cycles:,} cycles predicted, {_count(score.counted_cycles, right=exact)} counted,"
+        f" {_count(score.mismatches, right=not score.mismatches)} of {score.outputs:,} outputs differ;"
+        f" {score.seconds:.0f} s, {score.jobs} at a time"
+    )
+
+
+def _value(value: str, *, right: bool) -> str:
+    return value if right else f"[bold red]{value}[/]"
 
 
 def _count(value: int, *, right: bool) -> str:

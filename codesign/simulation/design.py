@@ -1,115 +1,161 @@
-"""A whole design in simulation: all matrices one after another, on the activations of real sentences."""
+"""A design in simulation: its own sentences whole through the engine, its matrices through the HLS kernel."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from codesign.boards import Board
-from codesign.design.content import Design
+import torch
+from safetensors.numpy import load_file
+
+from codesign.design.document import SENTENCES
 from codesign.hardware.accelerator import WeightMemory
 from codesign.hardware.cycles import utilisation
 from codesign.hardware.images import beat_bits
-from codesign.hardware.run import dense_run_cycles
-from codesign.hardware.timeline import LATENCY, external_memory
-from codesign.models import Matrix
-from codesign.simulation.engine import EngineRun, Stage, silent, simulate
-from codesign.simulation.hls import design_of, simulate_kernel
-from codesign.simulation.outcome import DesignOutcome, LayerOutcome, MemoryOutcome, TotalOutcome
+from codesign.program.sentence import dense_sentence_cycles
+from codesign.simulation.engine import Stage, silent
+from codesign.simulation.hls import KernelMatrix, design_of, simulate_kernel
+from codesign.simulation.outcome import (
+    DesignOutcome,
+    LayerOutcome,
+    MemoryOutcome,
+    SentenceRecord,
+    StepRecord,
+    TotalOutcome,
+)
+from codesign.simulation.sentences import SentenceOutcome, StepOutcome, simulate_sentences
 from codesign.simulation.trace import Traced
+from codesign.simulation.whole import Batch, WholeDesign
 
 
 def simulate_design(
-    design: Design,
-    board: Board,
+    whole: WholeDesign,
     traced: Mapping[str, Traced],
     work: Path,
     *,
-    latency: int = LATENCY,
     waves: bool = False,
     stage: Stage = silent,
 ) -> DesignOutcome:
-    """Run every matrix of a design in the simulated engine and in the HLS kernel, and compare bits and cycles.
+    """Run every sentence of a design whole, at its own length, and its matrices in the HLS kernel; compare all.
 
     Args:
-        design: The design folder.
-        board: Its board.
-        traced: What every matrix gets and must give.
+        whole: The design on its board.
+        traced: What every matrix gets and must give, for the HLS kernel.
         work: Folder for simulators.
-        latency: Of external memory, in cycles; its rate is the board's.
-        waves: Write a waveform.
-        stage: Shows what is going on while it does.
+        waves: Write a waveform, of the last sentence.
+        stage: Shows what is going on.
 
     Raises:
-        InputError: The simulation failed.
+        InputError: A simulation failed.
     """
-    accelerator, layers = design.document.matrix_engine, design.document.layers
-    inputs = [traced[layer.key].read for layer in layers]
-    tokens = inputs[0].shape[1]
-    run = EngineRun(
-        accelerator,
-        board.device.dsp_type,
-        design.images,
-        [design.part(layer).packed for layer in layers],
-        inputs,
-        memory=external_memory(accelerator, board, latency),
-    )
-    found, predicted = simulate(run, work, waves=waves, stage=stage), run.predicted()
-    with stage(f"the same {len(layers)} matrices in the HLS kernel, compiled as C++"):
+    design, board, accelerator = whole.design, whole.board, whole.design.document.accelerator
+    batch = {name: torch.from_numpy(part) for name, part in load_file(design.folder / SENTENCES).items()}
+    found = []
+    for sentence in whole.embeddings(batch):
+        run = replace(whole.run, sentences=sentence[None])
+        with stage(f"a sentence of {sentence.shape[1]} tokens through the whole encoder"):
+            found.append(simulate_sentences(run, work, waves=waves))
+    with stage(f"the {len(design.document.layers)} matrices in the HLS kernel, compiled as C++"):
         kernel = simulate_kernel(design_of(design, board, traced), work)
-    outcomes = []
-    for layer, result, want, have, hls in zip(
-        layers, found.results, predicted, found.times, kernel.matrices, strict=True
-    ):
-        wanted = traced[layer.key].results
-        whole = traced[layer.key].whole(result)
-        cycles = have.written - have.begun
-        outcomes.append(
-            LayerOutcome(
-                layer.name,
-                layer.nonzero_blocks,
-                want.written - want.begun,
-                cycles,
-                utilisation(accelerator, layer.nonzero_blocks, tokens, cycles),
-                wanted.size,
-                int((whole != wanted).sum()),
-                hls.mismatches,
-                hls.trips,
-                hls.predicted_trips,
-            )
-        )
-    moments = [
-        (a, b)
-        for w, h in zip(predicted, found.times, strict=True)
-        for a, b in zip(vars(w).values(), vars(h).values(), strict=True)
-    ]
-    macs = sum(layer.nonzero_blocks for layer in layers) * accelerator.block_area * tokens
+    sentences = _records(whole, batch, found)
     total = TotalOutcome(
-        predicted[-1].sent,
-        found.cycles,
-        found.clock,
-        dense_run_cycles(
-            accelerator,
-            board,
-            [Matrix(layer.name, layer.out_features, layer.in_features, layer.activation) for layer in layers],
-            tokens,
-            latency=latency,
+        sum(one.predicted_cycles for one in found),
+        sum(one.counted_cycles for one in found),
+        sum(one.clock_cycles for one in found),
+        sum(
+            dense_sentence_cycles(accelerator, board, design.document.shape, one.tokens, latency=whole.latency)
+            for one in sentences
         ),
-        dict(zip(("weights", "activations", "results"), found.stalls, strict=True)),
-        sum(outcome.mismatches for outcome in outcomes),
-        sum(a != b for a, b in moments),
-        sum(outcome.hls_mismatches for outcome in outcomes),
-        macs / found.seconds,
-        found.seconds,
+        {
+            what: sum(one.stalls[place] for one in found)
+            for place, what in enumerate(("weights", "activations", "results"))
+        },
+        sum(_macs(whole, one.tokens) for one in sentences)
+        / (accelerator.macs_per_cycle * sum(one.counted_cycles for one in found)),
+        sum(one.mismatches for one in sentences),
+        sum(one.moments_off for one in sentences),
+        sum(matrix.mismatches for matrix in kernel.matrices),
+        sum(_macs(whole, one.tokens) for one in sentences) / sum(one.seconds for one in found),
+        sum(one.seconds for one in found),
         kernel.seconds,
     )
     memory = None
     if accelerator.axi_ports:
         memory = MemoryOutcome(
-            sum(layer.weight_memory is WeightMemory.DDR for layer in layers),
-            latency,
-            float(run.memory.rate * beat_bits(accelerator) / 8),
+            sum(layer.weight_memory is WeightMemory.DDR for layer in design.document.layers),
+            whole.latency,
+            float(whole.run.memory.rate * beat_bits(accelerator) / 8),
             accelerator.axi_ports,
             accelerator.axi_port_bits,
         )
-    return DesignOutcome(tuple(outcomes), total, memory)
+    layers = tuple(_layers(whole, found[0], kernel.matrices, sentences[0].tokens))
+    return DesignOutcome(tuple(sentences), tuple(map(_step, found[0].steps)), layers, total, memory)
+
+
+def _records(whole: WholeDesign, batch: Batch, found: Sequence[SentenceOutcome]) -> list[SentenceRecord]:
+    labels = whole.labels(whole.logits(batch, [one.outputs[0] for one in found]))
+    wanted = whole.labels(whole.classifier.logits(batch).numpy())
+    return [
+        SentenceRecord(
+            one.outputs.shape[2],
+            one.predicted_cycles,
+            one.counted_cycles,
+            one.outputs.size + sum(step.outputs for step in one.steps),
+            sum(one.mismatches) + sum(step.mismatches for step in one.steps),
+            one.moments_off,
+            label,
+            want,
+            one.seconds,
+        )
+        for one, label, want in zip(found, labels, wanted, strict=True)
+    ]
+
+
+def _step(step: StepOutcome) -> StepRecord:
+    predicted, counted = step.predicted, step.counted
+    return StepRecord(
+        step.name,
+        step.kind.value,
+        predicted.begun,
+        predicted.ended,
+        predicted.ended - predicted.begun,
+        counted.begun,
+        counted.ended,
+        counted.ended - counted.begun,
+        step.outputs,
+        step.mismatches,
+    )
+
+
+def _layers(
+    whole: WholeDesign, found: SentenceOutcome, kernel: Sequence[KernelMatrix], tokens: int
+) -> Iterator[LayerOutcome]:
+    """Every matrix, as it was in a sentence and in the kernel."""
+    document = whole.design.document
+    steps = {
+        step.matrix: _step(outcome)
+        for step, outcome in zip(whole.run.encoder.program.array, found.steps, strict=False)
+        if step.matrix is not None
+    }
+    for number, (layer, hls) in enumerate(zip(document.layers, kernel, strict=True)):
+        step = steps[number]
+        yield LayerOutcome(
+            layer.name,
+            layer.nonzero_blocks,
+            step.predicted_cycles,
+            step.counted_cycles,
+            utilisation(document.accelerator, layer.nonzero_blocks, tokens, step.counted_cycles),
+            step.outputs,
+            step.mismatches,
+            hls.mismatches,
+            hls.trips,
+            hls.predicted_trips,
+        )
+
+
+def _macs(whole: WholeDesign, tokens: int) -> int:
+    """Useful multiply-accumulates of a sentence: of kept blocks and of attention."""
+    document = whole.design.document
+    blocks = sum(layer.nonzero_blocks for layer in document.layers)
+    return blocks * document.accelerator.block_area * tokens + document.shape.attention_macs(tokens)

@@ -197,17 +197,16 @@ def simulate(
     sizes = [len(part) for part in results]
     predicted = run.predicted()
     # One repeat in the file and in what is kept, so that the last repeat lies in order.
+    room = {"IN_BEATS": sum(map(len, beats)), "OUT_BEATS": sum(sizes), "JOBS": len(beats) * run.repeats}
+    simulator = prepare(run, work, room, waves=waves, fast=fast_build, stage=stage)
     found = run_built(
         run,
-        work,
-        {"IN_BEATS": sum(map(len, beats)), "OUT_BEATS": sum(sizes), "JOBS": len(beats) * run.repeats},
+        simulator,
         beats,
         predicted[-1].sent,
         layers=len(run.activations),
         repeats=run.repeats,
         again=run.repeats,
-        waves=waves,
-        fast=fast_build,
         stage=stage,
     )
     times = found.lines("times.mem", 4)[: 5 * len(predicted)].view("<u4").reshape(-1, 5)
@@ -226,60 +225,69 @@ def simulate(
         outcome["status"],
         outcome["seconds"],
         outcome["processor_seconds"],
-        found.build_seconds,
+        simulator.build_seconds,
     )
 
 
 @dataclass(frozen=True)
-class Built:
+class Simulator:
+    """An engine that has been built, with a folder to run in that has the content of its memories.
+
+    Attributes:
+        built: What was built.
+        folder: Where it runs.
+        loads: Whether URAM is loaded first.
+        waves: Whether it writes a waveform.
+        build_seconds: The processor's, for building.
+    """
+
+    built: Path
+    folder: Path
+    loads: bool
+    waves: bool
+    build_seconds: float
+
+
+@dataclass(frozen=True)
+class Finished:
     """A run that is over.
 
     Attributes:
         folder: Where its files are.
         outcome: What the test has read of the engine.
-        build_seconds: The processor's, for building.
     """
 
     folder: Path
     outcome: dict[str, Any]
-    build_seconds: float
 
     def lines(self, name: str, size: int) -> NDArray[np.uint8]:
         """Words of so many bytes that the harness has written."""
         return _hex_lines(self.folder / name, size)
 
 
-def run_built(
+def prepare(
     run: EngineRun,
     work: Path,
     parameters: Mapping[str, int],
-    beats: Sequence[Words],
-    cycles: int,
     *,
-    layers: int,
-    repeats: int,
-    again: int = 1,
     waves: bool = False,
     fast: bool = False,
+    folder: Path | None = None,
     stage: Stage = silent,
-) -> Built:
-    """Build the engine where that is needed, feed it and run it.
+) -> Simulator:
+    """Build the engine where that is needed, and lay out the content of its memories.
 
     Args:
-        run: What to run.
-        work: Folder for builds and runs.
+        run: What to run; its activations do not matter.
+        work: Folder for builds.
         parameters: Of the harness, but for what follows from the images.
-        beats: Of the stream in, of all matrices or sentences.
-        cycles: Predicted ones; the run counts as hung some time after.
-        layers: Steps of the array, for the register of this name.
-        repeats: How often they are run, likewise.
-        again: How often the beats are sent.
         waves: Write a waveform.
         fast: Compile faster, run slower.
+        folder: Where to run; default: beside the build, for one run at a time.
         stage: Shows what is going on.
 
     Raises:
-        InputError: No simulator, or the simulation failed; the message names its log.
+        InputError: No simulator, or it cannot be built; the message names the log.
     """
     uram = uram_beats(run.accelerator, run.images)
     _, external_bits, external = run.images.contents.get("ddr", (None, 8, np.zeros((0, 1), np.uint8)))
@@ -289,21 +297,51 @@ def run_built(
         built = _build(FAST, run, sizes, work, waves=waves, fast=fast)
     after = os.times()
     build_seconds = sum(after[:4]) - sum(before[:4])  # of this process and of those that it started
-    folder = built / "run"
-    folder.mkdir(exist_ok=True)
+    folder = folder or built / "run"
+    folder.mkdir(parents=True, exist_ok=True)
     for name, data in _files(run).items():
         if name.endswith(".mem"):
             (folder / name).write_bytes(data)
-    (folder / "activations.mem").write_bytes(_marked(beats))
     (folder / "uram.mem").write_bytes(memory_text(uram, run.accelerator.stream_bits) or b"0\n")
     (folder / "external.mem").write_bytes(memory_text(external, external_bits) or b"0\n")
+    return Simulator(built, folder, len(uram) > 0, waves, build_seconds)
+
+
+def run_built(
+    run: EngineRun,
+    simulator: Simulator,
+    beats: Sequence[Words],
+    cycles: int,
+    *,
+    layers: int,
+    repeats: int,
+    again: int = 1,
+    stage: Stage = silent,
+) -> Finished:
+    """Feed an engine that has been built, and run it.
+
+    Args:
+        run: What to run.
+        simulator: Built for it, or for the same with other activations.
+        beats: Of the stream in, of all matrices or sentences.
+        cycles: Predicted ones; the run counts as hung some time after.
+        layers: Steps of the array, for the register of this name.
+        repeats: How often they are run, likewise.
+        again: How often the beats are sent.
+        stage: Shows what is going on.
+
+    Raises:
+        InputError: The simulation failed; the message names its log.
+    """
+    folder = simulator.folder
+    (folder / "activations.mem").write_bytes(_marked(beats))
     pausing = max(run.pauses.activations, run.pauses.results, run.pauses.reads)
     request = {
         "first_layer": run.first,
         "layers": layers,
         "repeats": repeats,
         "tokens": run.tokens,
-        "load": len(uram) > 0,
+        "load": simulator.loads,
         "in_total": sum(map(len, beats)) * again,
         "in_pause": run.pauses.activations,
         "out_pause": run.pauses.results,
@@ -317,10 +355,10 @@ def run_built(
     (folder / "request.json").write_text(json.dumps(request))
     (folder / "outcome.json").unlink(missing_ok=True)
     with stage(f"the engine: running {len(beats)} inputs of {run.tokens} tokens"):
-        _test(FAST, built, folder, waves=waves)
+        _test(FAST, simulator.built, folder, waves=simulator.waves)
     if not (folder / "outcome.json").is_file():
         raise InputError("the simulation ended without an outcome", file=folder / "run.log")
-    return Built(folder, json.loads((folder / "outcome.json").read_text()), build_seconds)
+    return Finished(folder, json.loads((folder / "outcome.json").read_text()))
 
 
 def lint(run: EngineRun, work: Path) -> list[str]:

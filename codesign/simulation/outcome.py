@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +13,18 @@ from codesign.files import check, read_json, to_json
 from codesign.outputs import write_guest
 
 RESULT = "sim.json"
-FORMAT = "codesign-sim-2"
+FORMAT = "codesign-sim-3"
 _AGAIN = "run codesign simulate again, or delete the file"
 
 
 @dataclass(frozen=True)
 class LayerOutcome:
-    """One matrix in simulation.
+    """One matrix in simulation: in the first sentence, and in the HLS kernel.
 
     Attributes:
         name: As in the plan.
         nonzero_blocks: Kept blocks.
-        predicted_cycles: Of the hardware model, from its first block's entry to its last result.
+        predicted_cycles: Of the hardware model, from its first block's entry to the end of what its results go into.
         counted_cycles: The same in simulation.
         utilisation: Useful multiply-accumulates ÷ (R·C·L · counted cycles).
         outputs: Results compared.
@@ -48,16 +48,17 @@ class LayerOutcome:
 
 @dataclass(frozen=True)
 class TotalOutcome:
-    """All matrices.
+    """All of the design's own sentences, each by itself.
 
     Attributes:
-        predicted_cycles: Of the hardware model, from the start to the last result's last beat.
+        predicted_cycles: Of the hardware model, from start to last beat.
         counted_cycles: The same by the engine's counter.
         clock_cycles: The same by the simulator's clock.
         dense_cycles: Of the hardware model, for the dense model on the same array, from start to last beat too.
         stall_cycles: Cycles that the array waited for weights, activations and room for results.
-        mismatches: Results that differ.
-        moments_off: Times at which a phase of a matrix began or ended otherwise than predicted.
+        utilisation: Useful multiply-accumulates, attention's included, ÷ (R·C·L · counted cycles).
+        mismatches: Results of any step that differ.
+        moments_off: Times at which a step began or ended otherwise than predicted.
         hls_mismatches: The HLS kernel's results that differ.
         macs_per_second: Useful multiply-accumulates per second of simulation.
         seconds: Of simulation, without building.
@@ -69,6 +70,7 @@ class TotalOutcome:
     clock_cycles: int
     dense_cycles: int
     stall_cycles: Mapping[str, int]
+    utilisation: float
     mismatches: int
     moments_off: int
     hls_mismatches: int
@@ -105,6 +107,8 @@ class SentenceRecord:
         outputs: Results of all steps that were compared.
         mismatches: Of these, how many differ from the integer model's.
         moments_off: Steps that begin or end at other cycles than predicted.
+        label: Class, or value, by what the hardware gave.
+        integer_label: The same by the integer model.
         seconds: Of simulation.
     """
 
@@ -114,12 +118,15 @@ class SentenceRecord:
     outputs: int
     mismatches: int
     moments_off: int
+    label: str
+    integer_label: str
     seconds: float
 
     @property
     def right(self) -> bool:
         """No bit and no cycle differs."""
-        return not self.mismatches and not self.moments_off and self.predicted_cycles == self.counted_cycles
+        exact = not self.moments_off and self.predicted_cycles == self.counted_cycles
+        return exact and not self.mismatches and self.label == self.integer_label
 
 
 @dataclass(frozen=True)
@@ -130,54 +137,80 @@ class StepRecord:
     kind: str
     predicted_begin: int
     predicted_end: int
+    predicted_cycles: int
     counted_begin: int
     counted_end: int
+    counted_cycles: int
     outputs: int
     mismatches: int
 
 
 @dataclass(frozen=True)
-class EncoderOutcome:
-    """Whole sentences in simulation.
+class ScoreRecord:
+    """A task's split through the simulated hardware.
 
     Attributes:
-        vector_width: Elements per cycle of the vector unit that was put beside the array.
-        requant_interval: Q of that engine.
-        clock_mhz: For milliseconds.
-        sentences: Each.
-        steps: Of the first.
+        split: Its name.
+        metric: The task's first.
+        value: In points, of what the hardware gave.
+        integer: The same of the integer model.
+        sentences: How many.
+        otherwise: Of these, how many the hardware decides otherwise than the integer model.
+        predicted_cycles, counted_cycles: Of all of them.
+        outputs: Of the last layer, that were compared.
+        mismatches: Of these, how many differ.
+        moments_off: Steps that begin or end at other cycles than predicted.
+        seconds: Wall time, of simulation and comparison.
+        jobs: At a time.
     """
 
-    vector_width: int
-    requant_interval: int
-    clock_mhz: float
-    sentences: tuple[SentenceRecord, ...]
-    steps: tuple[StepRecord, ...]
+    split: str
+    metric: str
+    value: float
+    integer: float
+    sentences: int
+    otherwise: int
+    predicted_cycles: int
+    counted_cycles: int
+    outputs: int
+    mismatches: int
+    moments_off: int
+    seconds: float
+    jobs: int
 
     @property
     def right(self) -> bool:
-        """No bit and no cycle of any sentence differs."""
-        return all(sentence.right for sentence in self.sentences)
+        """No bit, no cycle and no decision differs."""
+        exact = not self.moments_off and self.predicted_cycles == self.counted_cycles
+        return exact and not self.mismatches and not self.otherwise and self.value == self.integer
 
 
 @dataclass(frozen=True)
 class DesignOutcome:
-    """What simulation of a design gave; no external memory where the engine has no port to it.
+    """What simulation of a design gave.
 
-    ``encoder``: whole sentences, where they were asked for.
+    Attributes:
+        sentences: The design's own, each.
+        steps: Of the first.
+        layers: The matrices.
+        total: All of it.
+        external_memory: None where the engine has no port to it.
+        score: Of a task's split, where one was asked for.
     """
 
+    sentences: tuple[SentenceRecord, ...]
+    steps: tuple[StepRecord, ...]
     layers: tuple[LayerOutcome, ...]
     total: TotalOutcome
     external_memory: MemoryOutcome | None = None
-    encoder: EncoderOutcome | None = None
+    score: ScoreRecord | None = None
 
     @property
     def right(self) -> bool:
         """No bit and no cycle differs."""
         total = self.total
         exact = total.predicted_cycles == total.counted_cycles == total.clock_cycles
-        whole = self.encoder is None or self.encoder.right
+        whole = all(sentence.right for sentence in self.sentences) and (self.score is None or self.score.right)
         return exact and not total.mismatches and not total.moments_off and self.kernel_right and whole
 
     @property
@@ -230,7 +263,7 @@ def read_outcome(design: Design) -> DesignOutcome | None:
             value=content.get("design"),
             accepted=f"{design.document.checksum}: {_AGAIN}",
         )
-    parts = {name: content.get(name) for name in ("layers", "total", "external_memory", "encoder")}
+    parts = {name: content.get(name) for name in (field.name for field in fields(DesignOutcome))}
     outcome = check(parts, DesignOutcome, path)
     simulated = [(layer.name, layer.nonzero_blocks) for layer in outcome.layers]
     if simulated != [(layer.name, layer.nonzero_blocks) for layer in design.document.layers]:

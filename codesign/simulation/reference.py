@@ -64,6 +64,14 @@ def reference(layout: Layout, program: Program, model: Encoder, sentence: NDArra
     return Reference(array, vector, state.numpy().T)
 
 
+def outputs(model: Encoder, sentence: NDArray[np.int8]) -> NDArray[np.int64]:
+    """What the last layer gives alone, features × tokens; embeddings likewise."""
+    state = torch.from_numpy(sentence.T.astype(np.int64))[None]
+    for found in model(state, torch.ones(state.shape[:2], dtype=torch.bool)):
+        state = found
+    return state[0].numpy().T
+
+
 def _layer(layer: Layer, state: Tensor) -> Iterator[tuple[str, Tensor]]:
     """Every result of a layer by its step: tokens × features, of scores and softmax heads × queries × keys."""
     heads = layer.attention.heads

@@ -21,8 +21,8 @@ from codesign.program.device import Encoder
 from codesign.program.steps import Kind
 from codesign.program.timeline import MatrixBlocks, SentenceTimes, StepTimes, encoder_times
 from codesign.quantisation.encoder import Encoder as IntegerEncoder
-from codesign.simulation.engine import EngineRun, Pauses, external_part, run_built
-from codesign.simulation.reference import StepWords, reference
+from codesign.simulation.engine import EngineRun, Pauses, Simulator, Stage, external_part, prepare, run_built, silent
+from codesign.simulation.reference import StepWords, outputs, reference
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,7 @@ class SentenceOutcome:
             counter, by the simulator's clock.
         status: The status register.
         seconds: Of the run itself.
+        stalls: Cycles that the array waited for weights, activations and room for results.
     """
 
     steps: tuple[StepOutcome, ...]
@@ -114,6 +115,7 @@ class SentenceOutcome:
     clock_cycles: int
     status: int
     seconds: float
+    stalls: tuple[int, int, int]
 
     @property
     def right(self) -> bool:
@@ -121,14 +123,51 @@ class SentenceOutcome:
         return not any(self.mismatches) and not any(step.mismatches for step in self.steps)
 
     @property
+    def moments_off(self) -> int:
+        """Steps that begin or end at other cycles than predicted."""
+        return sum(step.predicted != step.counted for step in self.steps)
+
+    @property
     def exact(self) -> bool:
         """No cycle differs."""
-        off = any(step.predicted != step.counted for step in self.steps)
-        return not off and self.predicted_cycles == self.counted_cycles == self.clock_cycles
+        return not self.moments_off and self.predicted_cycles == self.counted_cycles == self.clock_cycles
+
+
+def prepare_sentences(
+    run: SentenceRun,
+    work: Path,
+    *,
+    waves: bool = False,
+    fast_build: bool = False,
+    room: int = 2,
+    folder: Path | None = None,
+    stage: Stage = silent,
+) -> Simulator:
+    """Build the engine where that is needed: a simulator for every run that differs in its sentences alone.
+
+    Args:
+        run: What to run.
+        work: Folder for builds and runs.
+        waves: Write a waveform.
+        fast_build: Compile faster, run slower: for small designs.
+        room: Sentences of the longest that the harness holds: so that most runs share a simulator.
+        folder: Where to run; default: beside the build, for one run at a time.
+        stage: Shows what is going on.
+
+    Raises:
+        InputError: No simulator, or it cannot be built.
+    """
+    return prepare(_engine(run), work, _sizes(run, room), waves=waves, fast=fast_build, folder=folder, stage=stage)
 
 
 def simulate_sentences(
-    run: SentenceRun, work: Path, *, waves: bool = False, fast_build: bool = False
+    run: SentenceRun,
+    work: Path,
+    *,
+    waves: bool = False,
+    fast_build: bool = False,
+    simulator: Simulator | None = None,
+    stage: Stage = silent,
 ) -> SentenceOutcome:
     """Build the engine where that is needed, run the sentences, and compare.
 
@@ -137,6 +176,8 @@ def simulate_sentences(
         work: Folder for builds and runs.
         waves: Write a waveform.
         fast_build: Compile faster, run slower: for small designs.
+        simulator: Built before, for the same with other sentences.
+        stage: Shows what is going on.
 
     Raises:
         InputError: No simulator, more tokens than the buffers hold, or the simulation failed.
@@ -148,39 +189,28 @@ def simulate_sentences(
             "more tokens than the buffers hold", field="tokens", value=run.tokens, accepted=f"1 to {a.max_tokens}"
         )
     groups = token_groups(a, run.tokens)
-    wanted = [reference(layout, program, run.model, sentence) for sentence in run.sentences]
+    wanted = [outputs(run.model, sentence) for sentence in run.sentences]
     words, beats = layout.norm_words * groups, ceil_div(a.vector_width * 8, a.stream_bits)
     steps, others = len(program.array), len(program.vector)
-    engine = EngineRun(
-        a,
-        run.dsp_type,
-        run.images,
-        run.packed,
-        list(run.sentences),
-        pauses=run.pauses,
-        memory=run.memory,
-        seed=run.seed,
-        encoder=run.encoder,
-        changed=run.changed,
-    )
-    last = wanted[-1]
+    if simulator is None:
+        room = max(len(run.sentences), 2)
+        simulator = prepare_sentences(run, work, waves=waves, fast_build=fast_build, room=room, stage=stage)
     predicted = run.predicted()
     found = run_built(
-        engine,
-        work,
-        _sizes(run),
+        _engine(run),
+        simulator,
         [activation_beats(a, sentence) for sentence in run.sentences],
         predicted.cycles,
         layers=steps,
         repeats=count,
-        waves=waves,
-        fast=fast_build,
+        stage=stage,
     )
     times = found.lines("times.mem", 4)[: 2 * (steps + others)].view("<u4").reshape(-1, 2)
     counted = [StepTimes(int(begun), int(ended)) for begun, ended in times]
     expected = (*predicted.array[-steps:], *predicted.vector[-others:])
     results = [(0, 0)] * (steps + others)
     if run.traced:
+        last = reference(layout, program, run.model, run.sentences[-1])
         results[:steps] = _compared(last.array, found.lines("array.mem", layout.drained * a.lanes * 2), "<i2")
         results[steps + 1 :] = _compared(last.vector, found.lines("vector.mem", a.vector_width), "i1")
     names = [(step.name, step.kind) for step in program.array] + [(step.name, step.kind) for step in program.vector]
@@ -191,38 +221,54 @@ def simulate_sentences(
     kept = found.lines("results.mem", a.stream_bits // 8)[: count * words * beats]
     kept = kept.reshape(count * words, -1)[:, : a.vector_width]
     laid = kept.view(np.int8).reshape(count, groups, layout.norm_words, a.vector_rows, a.lanes)
-    outputs = laid.transpose(0, 2, 3, 1, 4).reshape(count, layout.norm_words * a.vector_rows, -1)
-    outputs = outputs[:, : layout.hidden, : run.tokens]
-    differ = tuple(int((have != want.output).sum()) for have, want in zip(outputs, wanted, strict=True))
+    last_layer = laid.transpose(0, 2, 3, 1, 4).reshape(count, layout.norm_words * a.vector_rows, -1)
+    last_layer = last_layer[:, : layout.hidden, : run.tokens]
+    differ = tuple(int((have != want).sum()) for have, want in zip(last_layer, wanted, strict=True))
     outcome = found.outcome
     return SentenceOutcome(
         outcomes,
-        outputs,
+        last_layer,
         differ,
         predicted.cycles,
         outcome["cycles"],
         outcome["clock"],
         outcome["status"],
         outcome["seconds"],
+        (outcome["stalls_weights"], outcome["stalls_activations"], outcome["stalls_results"]),
     )
 
 
-def _sizes(run: SentenceRun) -> dict[str, int]:
-    """Parameters of the harness: room for two of the longest sentences, so that most runs share a simulator."""
+def _engine(run: SentenceRun) -> EngineRun:
+    return EngineRun(
+        run.encoder.layout.accelerator,
+        run.dsp_type,
+        run.images,
+        run.packed,
+        list(run.sentences),
+        pauses=run.pauses,
+        memory=run.memory,
+        seed=run.seed,
+        encoder=run.encoder,
+        changed=run.changed,
+    )
+
+
+def _sizes(run: SentenceRun, count: int) -> dict[str, int]:
+    """Parameters of the harness: room for so many of the longest sentences."""
     layout, program = run.encoder.layout, run.encoder.program
-    a, count = layout.accelerator, max(len(run.sentences), 2)
-    longest = reference(layout, program, run.model, np.zeros((layout.hidden, a.max_tokens), np.int8))
+    a = layout.accelerator
     words, beats = layout.norm_words * layout.groups, ceil_div(a.vector_width * 8, a.stream_bits)
     load = layout.state_columns * layout.groups * ceil_div(a.cols * a.lanes * 8, a.stream_bits)
-    traced = {
-        "TRACE_ARRAY": sum(len(step.values) for step in longest.array),
-        "TRACE_VECTOR": sum(len(step.values) for step in longest.vector),
-    }
+    traced = {}
+    if run.traced:
+        longest = reference(layout, program, run.model, np.zeros((layout.hidden, a.max_tokens), np.int8))
+        traced["TRACE_ARRAY"] = sum(len(step.values) for step in longest.array)
+        traced["TRACE_VECTOR"] = sum(len(step.values) for step in longest.vector)
     return {
         "IN_BEATS": load * count,
         "OUT_BEATS": words * beats * count,
         "JOBS": ceil_div(2 * (len(program.array) + len(program.vector)), 5),
-        **(traced if run.traced else {}),
+        **traced,
     }
 
 

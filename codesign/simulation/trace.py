@@ -11,15 +11,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 from torch import Tensor
-from transformers import AutoModelForSequenceClassification
-from transformers.utils import logging as transformers_logging
 
 from codesign.design.content import Design
 from codesign.design.document import SENTENCES
 from codesign.packing.part import WholeResults
-from codesign.quantisation.classifier import IntegerClassifier
 from codesign.quantisation.encoder import Activation, Layer, Linear
-from codesign.quantisation.load import load_encoder
+from codesign.quantisation.load import load_classifier, load_encoder
 
 
 @dataclass(frozen=True)
@@ -69,11 +66,7 @@ def trace(design: Design) -> dict[str, Traced]:
         {name: _Watched(getattr(layer, name)) for name in _watched_parts(layer)} for layer in encoder.layers
     ]
     layers = [replace(layer, **parts) for layer, parts in zip(encoder.layers, watched, strict=True)]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    model = AutoModelForSequenceClassification.from_pretrained(design.folder).eval()
-    first, last = (torch.from_numpy(design.constants[f"scales.{name}"]) for name in ("embedding", "output"))
-    scales = (first, *[last] * len(layers))
-    IntegerClassifier(model, design.document.shape, replace(encoder, layers=tuple(layers)), scales).logits(batch)
+    load_classifier(design, replace(encoder, layers=tuple(layers))).logits(batch)
     found = {}
     for layer in design.document.layers:
         _, number, part = layer.key.split(".")
