@@ -109,8 +109,7 @@ def _check_prediction(design: Design, board: Board) -> None:
     if any(layer.weight_memory is WeightMemory.DDR for layer in document.layers):
         return
     program, times = design_times(design, board)
-    for number, time in matrix_times(program, times):
-        layer = document.layers[number]
+    for layer, time in zip(document.layers, matrix_times(program, times), strict=True):
         same(f"layers.{layer.name}.predicted_cycles", layer.predicted_cycles, time.ended - time.begun)
     same("predicted.cycles", document.predicted.cycles, times.cycles)
 

@@ -13,9 +13,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
-
 from codesign.errors import InputError
 from codesign.hardware.dsp import packing_choices
 from codesign.hardware.memories import Storage, ceil_div
@@ -177,7 +174,7 @@ def block_grid(matrix: Matrix, rows: int, cols: int) -> tuple[int, int]:
 
 
 def sparse_matrix(matrix: Matrix, rows: int, cols: int, blocks_per_row: Iterable[int]) -> SparseMatrix:
-    """A matrix whose block rows have these many nonzero blocks, all of them run.
+    """A matrix whose block rows have these many nonzero blocks.
 
     Raises:
         ValueError: Not one count per block row, or a count outside 0 … block columns.
@@ -187,35 +184,6 @@ def sparse_matrix(matrix: Matrix, rows: int, cols: int, blocks_per_row: Iterable
     if len(counts) != grid_rows or any(not 0 <= blocks <= grid_cols for blocks in counts):
         raise ValueError(f"{matrix.name}: needs {grid_rows} counts from 0 to {grid_cols}")
     return SparseMatrix(matrix, grid_rows * grid_cols, _histogram(counts), grid_cols)
-
-
-def pruned_matrix(matrix: Matrix, rows: int, cols: int, mask: NDArray[np.bool_]) -> SparseMatrix:
-    """A matrix as a pruner left it, of which a design runs the block rows and block columns with blocks.
-
-    Args:
-        matrix: Name and sides.
-        rows: R.
-        cols: C.
-        mask: Which blocks are kept, block rows × block columns.
-
-    Raises:
-        ValueError: The mask has another shape.
-    """
-    if mask.shape != block_grid(matrix, rows, cols):
-        raise ValueError(f"{matrix.name}: needs a mask of {block_grid(matrix, rows, cols)}")
-    columns, run = rows_run(mask)
-    return SparseMatrix(matrix, mask.size, _histogram(run), columns)
-
-
-def rows_run(mask: NDArray[np.bool_]) -> tuple[int, list[int]]:
-    """(block columns that are read, nonzero blocks of each block row that is run): those with any, in order.
-
-    Args:
-        mask: Which blocks are kept, block rows × block columns.
-    """
-    counts = mask.sum(axis=1)
-    # A matrix without blocks runs one block row and column, as every matrix is run.
-    return max(int(mask.any(axis=0).sum()), 1), counts[counts > 0].tolist() or [0]
 
 
 def _histogram(row_blocks: Iterable[int]) -> tuple[tuple[int, int], ...]:

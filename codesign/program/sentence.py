@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from codesign.boards import Board
 from codesign.hardware.accelerator import Accelerator
@@ -50,11 +50,11 @@ def sentence_times(
     return program, times
 
 
-def matrix_times(program: Program, times: SentenceTimes) -> Iterator[tuple[int, StepTimes]]:
-    """Number and times of every matrix, in order, in the first sentence."""
-    for step, time in zip(program.array, times.array, strict=False):
-        if step.matrix is not None:
-            yield step.matrix, time
+def matrix_times(program: Program, times: SentenceTimes) -> list[StepTimes]:
+    """Times of every matrix in the first sentence, by their numbers: K comes before Q in the program."""
+    steps = zip(program.array, times.array, strict=False)
+    found = {step.matrix: time for step, time in steps if step.matrix is not None}
+    return [found[number] for number in range(len(found))]
 
 
 def sentence_cycles(

@@ -93,7 +93,7 @@ class Hardware:
         program, times = sentence_times(plan.accelerator, self.board, plan.shape, self._run(masks), plan.tokens)
         return tuple(
             replace(layer, predicted_cycles=time.ended - time.begun)
-            for layer, (_, time) in zip(self.design(masks).layers, matrix_times(program, times), strict=True)
+            for layer, time in zip(self.design(masks).layers, matrix_times(program, times), strict=True)
         )
 
     @property

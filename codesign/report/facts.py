@@ -146,7 +146,7 @@ class Facts:
             for mask, layer in zip(masks, d.layers, strict=True)
         ]
         program, times = sentence_times(d.accelerator, self.board, d.shape, matrices, d.tokens)
-        return tuple(time.ended - time.begun for _, time in matrix_times(program, times))
+        return tuple(time.ended - time.begun for time in matrix_times(program, times))
 
     @property
     def simulate_command(self) -> str:

@@ -55,7 +55,8 @@ def simulate_design(
     for sentence in whole.embeddings(batch):
         run = replace(whole.run, sentences=sentence[None])
         with stage(f"a sentence of {sentence.shape[1]} tokens through the whole encoder"):
-            found.append(simulate_sentences(run, work, waves=waves))
+            # A few sentences take less time than what a faster simulator takes to be compiled.
+            found.append(simulate_sentences(run, work, waves=waves, fast_build=True))
     with stage(f"the {len(design.document.layers)} matrices in the HLS kernel, compiled as C++"):
         kernel = simulate_kernel(design_of(design, board, traced), work)
     sentences = _records(whole, batch, found)

@@ -486,8 +486,9 @@ def _build(
             )
         runtime.mkdir(exist_ok=True)
         _copy_objects(model, runtime)
-        for header in model.glob("*.gch"):  # precompiled: 150 MB, of use to this one compilation
-            header.unlink()
+        for pattern in ("*.gch", "*.o", "*.a"):  # precompiled headers are 150 MB; of use to this one compilation
+            for path in model.glob(pattern):
+                path.unlink()
     (folder / "built").touch()
     return folder
 

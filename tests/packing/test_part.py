@@ -5,8 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from codesign.hardware.accelerator import pruned_matrix
-from codesign.models import Matrix
 from codesign.packing.blocks import pack, unpack
 from codesign.packing.part import WholeResults, part_to_run
 
@@ -30,13 +28,9 @@ def test_the_part_and_the_constants_give_what_the_whole_matrix_gives(
     whole = WholeResults(part.outputs, bias.astype(np.int8))(given.astype(np.int8))
     assert np.array_equal(whole, weight.astype(int) @ x + bias[:, None])
 
-    # No row and no column more than those with blocks, and the hardware model counts the same.
+    # No row and no column more than those with blocks.
     assert len(part.packed.row_blocks) == max(1, int(mask.any(axis=1).sum()))
     assert part.packed.block_columns == max(1, int(mask.any(axis=0).sum()))
-    sparse = pruned_matrix(Matrix("m", n, k), height, width, mask)
-    assert (sparse.block_rows, sparse.columns) == (len(part.packed.row_blocks), part.packed.block_columns)
-    assert sparse.nonzero_blocks == len(packed.blocks)
-    assert sparse.blocks == mask.size
 
 
 def test_by_hand() -> None:
@@ -55,8 +49,3 @@ def test_a_matrix_without_blocks_runs_one_row_of_one_column(height: int) -> None
     part = part_to_run(pack(np.zeros((5, 4), np.int8), (height, 2)))
     assert (part.packed.out_features, part.packed.in_features) == (height, 2)
     assert part.packed.row_blocks.tolist() == [0]
-
-
-def test_a_mask_of_another_shape_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"m: needs a mask of \(3, 2\)"):
-        pruned_matrix(Matrix("m", 5, 4), 2, 2, np.ones((2, 3), bool))

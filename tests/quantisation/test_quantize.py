@@ -18,11 +18,13 @@ from codesign.boards import load_board
 from codesign.design import read_design
 from codesign.errors import InputError
 from codesign.hardware import run as run_model
-from codesign.hardware.accelerator import pruned_matrix
+from codesign.hardware.accelerator import sparse_matrix
 from codesign.hardware.predict import predict
 from codesign.models import Matrix
 from codesign.packing.blocks import unpack
 from codesign.packing.images import matrices_of
+from codesign.program.estimate import beside
+from codesign.program.sentence import sentence_times
 from codesign.quantisation.classifier import IntegerClassifier
 from codesign.quantisation.load import load_encoder
 from codesign.quantisation.observe import observe
@@ -76,27 +78,28 @@ def test_the_design_folder_is_whole(
     }
     design = read_design(tmp_path / "design")
     masks = load_file(run / "masks.safetensors")
-    plan = design.document.accelerator
+    plan, shape = design.document.accelerator, design.document.shape
 
     # Cycles and resources are the hardware model's of these masks.
     sparse = [
-        pruned_matrix(
+        sparse_matrix(
             Matrix(x.name, x.out_features, x.in_features, x.activation),
             plan.rows,
             plan.cols,
-            masks[x.name].bool().numpy(),
+            masks[x.name].sum(dim=1).tolist(),
         )
         for x in design.document.layers
     ]
-    wanted = predict(plan, load_board("zcu104"), sparse, design.document.tokens, design.document.tokens)
+    wanted = predict(plan, load_board("zcu104"), sparse, design.document.tokens, beside(plan, shape))
     assert design.document.predicted.resources == wanted.resources
     matrices = [
         run_model.pruned(masks[x.name].bool().numpy(), x.weight_memory, activation=x.activation)
         for x in wanted.layers
     ]
-    times = run_model.run_times(plan, load_board("zcu104"), matrices, design.document.tokens)
-    assert design.document.predicted.cycles == times[-1].sent
-    assert [x.predicted_cycles for x in design.document.layers] == [time.written - time.begun for time in times]
+    program, times = sentence_times(plan, load_board("zcu104"), shape, matrices, design.document.tokens)
+    assert design.document.predicted.cycles == times.cycles
+    spent = {step.matrix: time.ended - time.begun for step, time in zip(program.array, times.array, strict=True)}
+    assert [x.predicted_cycles for x in design.document.layers] == [spent[n] for n in range(len(wanted.layers))]
 
     # Images, constants and masks say the same of every matrix; pruned blocks are nowhere.
     engine = {matrix.name: matrix for matrix in matrices_of(design.images)}
@@ -346,8 +349,8 @@ def design(runs: Path) -> Path:
             "model.safetensors: design.yaml names this file, it is not there",
         ),
         (
-            lambda f: swap(f / "design.yaml", "codesign-design-3", "codesign-design-4"),
-            "format version (got 'codesign-design-4'); accepted: codesign-design-3: run codesign quantize again",
+            lambda f: swap(f / "design.yaml", "codesign-design-4", "codesign-design-3"),
+            "format version (got 'codesign-design-3'); accepted: codesign-design-4: run codesign quantize again",
         ),
         (
             lambda f: swap(f / "design.yaml", "nonzero_blocks: ", "nonzero_blocks: 1"),
