@@ -53,7 +53,7 @@ $(DEMO)/hls/manifest.json: $(DEMO)/prune/design/design.yaml $(EVERYTHING)
 
 $(DEMO)/prune/design/sim.json: $(DEMO)/prune/design/design.yaml $(EVERYTHING)
 	@echo
-	@echo "The hardware of the design's weight matrices in simulation, bit for bit and cycle for cycle; building the"
+	@echo "A sentence whole through the design's hardware in simulation, bit for bit and cycle for cycle; building the"
 	@echo "simulators takes about a minute the first time:"
 	$(BIN)/codesign simulate $(DEMO)/prune/design --work-dir build/sim
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from codesign.shipped import data_folder
 from codesign.simulation import sentences, split
 from codesign.simulation.engine import Simulator
 from codesign.simulation.reference import Reference, reference
-from codesign.simulation.sentences import SentenceRun, simulate_sentences
+from codesign.simulation.sentences import SentenceOutcome, SentenceRun, simulate_sentences
 from codesign.simulation.split import read_rows
 from codesign.simulation.trace import trace
 from codesign.simulation.whole import WholeDesign
@@ -273,9 +274,12 @@ def test_a_development_set_in_hardware(
         split.simulate_split(whole, rows, simulators, **args)
     monkeypatch.setattr(split, "_simulate", real)
     again: list[int] = []
-    monkeypatch.setattr(
-        split, "simulate_sentences", lambda *a, **k: (again.append(1), simulate_sentences(*a, **k))[1]
-    )
+
+    def counted(run: SentenceRun, *given: Any, **more: Any) -> SentenceOutcome:
+        again.append(run.tokens)
+        return simulate_sentences(run, *given, **more)
+
+    monkeypatch.setattr(split, "simulate_sentences", counted)
     record = split.simulate_split(whole, rows, simulators, **args)
     assert record.counted_cycles == score["counted_cycles"]
     assert len(again) == len(set(lengths)) - 2
