@@ -160,12 +160,12 @@ def _verdict(facts: Facts) -> Verdict:
     found = facts.simulated
     if found is None:
         return Verdict("soft", f"Not simulated yet: {facts.simulate_command}")
-    outputs = sum(layer.outputs for layer in found.layers)
+    outputs = sum(sentence.outputs for sentence in found.sentences)
     if found.right:
         return Verdict(
             "good",
-            f"Simulated: {outputs:,} outputs of the weight matrices, {found.total.counted_cycles:,} cycles and the"
-            " HLS kernel's are exactly as predicted",
+            f"Simulated: {outputs:,} outputs of all steps of whole sentences, {found.total.counted_cycles:,} cycles"
+            " and the HLS kernel's outputs are exactly as predicted",
         )
     total = found.total
     return Verdict(

@@ -126,6 +126,7 @@ def simulated(design: Path, **changes: Any) -> dict[str, Any]:
         "clock_cycles": 24680,
         "dense_cycles": 49360,
         "stall_cycles": {"weights": 0, "activations": 13, "results": 0},
+        "utilisation": 0.5,
         "mismatches": 0,
         "moments_off": 0,
         "hls_mismatches": 0,
@@ -133,9 +134,22 @@ def simulated(design: Path, **changes: Any) -> dict[str, Any]:
         "seconds": 1.0,
         "hls_seconds": 1.0,
     }
+    sentence = {
+        "tokens": document["tokens"],
+        "predicted_cycles": 24680,
+        "counted_cycles": 24680,
+        "outputs": 99999,
+        "mismatches": 0,
+        "moments_off": 0,
+        "label": "positive",
+        "integer_label": "positive",
+        "seconds": 1.0,
+    }
     content = {
-        "format": "codesign-sim-2",
+        "format": "codesign-sim-3",
         "design": document["checksum"],
+        "sentences": [sentence],
+        "steps": [],
         "layers": layers,
         "total": total | changes,
         "external_memory": None,
@@ -199,7 +213,10 @@ def test_a_page_with_simulation(codesign: Run, design: Path) -> None:
     macs += 2 * shape["layers"] * shape["hidden"] * tokens**2
     assert f"{macs * document['batch'] / (a['rows'] * a['cols'] * a['lanes'] * cycles):.1%}" in told.out
     page = read(design.parent / "page")
-    assert "outputs of the weight matrices, 24,680 cycles and the HLS kernel's are exactly as predicted" in page.text
+    assert (
+        "99,999 outputs of all steps of whole sentences, 24,680 cycles and the HLS kernel's outputs are exactly as predicted"
+        in page.text
+    )
     assert f"{document['predicted']['dense_cycles'] / cycles:.2f}×" in page.text
     assert f"{cycles / a['clock_mhz'] / 1000:.3f} ms" in page.text
     assert "waited 13 cycles for activations" in page.text
