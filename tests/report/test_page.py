@@ -213,10 +213,7 @@ def test_a_page_with_simulation(codesign: Run, design: Path) -> None:
     macs += 2 * shape["layers"] * shape["hidden"] * tokens**2
     assert f"{macs * document['batch'] / (a['rows'] * a['cols'] * a['lanes'] * cycles):.1%}" in told.out
     page = read(design.parent / "page")
-    assert (
-        "99,999 outputs of all steps of whole sentences, 24,680 cycles and the HLS kernel's outputs are exactly as predicted"
-        in page.text
-    )
+    assert "99,999 outputs of all steps of whole sentences, 24,680 cycles" in page.text
     assert f"{document['predicted']['dense_cycles'] / cycles:.2f}×" in page.text
     assert f"{cycles / a['clock_mhz'] / 1000:.3f} ms" in page.text
     assert "waited 13 cycles for activations" in page.text
