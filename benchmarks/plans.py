@@ -65,8 +65,8 @@ def _page(boards: list[Board]) -> Iterator[str]:
         yield f"## {shape.name} ({shape.layers} layers, {shape.hidden} wide, {shape.ffn} feed-forward)"
         yield ""
         yield _HEADER
-        asked = [(board, shape, budget) for board in boards for budget in (*BUDGETS, ON_CHIP)]
-        yield from Parallel(n_jobs=-1)(delayed(table_row)(*one) for one in asked)
+        for rows in Parallel(n_jobs=-1)(delayed(table_rows)(board, shape) for board in boards):
+            yield from rows
     yield ""
     yield "## Why: the planner's own words, at 2× compression"
     for text in MODELS:
@@ -81,14 +81,20 @@ def _page(boards: list[Board]) -> Iterator[str]:
                 yield f"- {error}"
 
 
-def table_row(board: Board, shape: EncoderShape, budget: Budget) -> str:
-    """One line of the table."""
-    try:
-        plan = make_plan(board, Work(shape), budget)
-    except InputError as error:
-        said = f"{error.problem}; {error.accepted}" if error.field == "--tokens" else error.problem
-        return f"| {board.name} | {budget} | {said} " + "| " * 14 + "|"
-    return _cells(plan, make_plan(board, Work(shape)))
+def table_rows(board: Board, shape: EncoderShape) -> list[str]:
+    """The lines of a model on a board, one for each budget."""
+    rows: list[str] = []
+    dense: Plan | None = None
+    for budget in (*BUDGETS, ON_CHIP):
+        try:
+            plan = make_plan(board, Work(shape), budget)
+        except InputError as error:
+            said = f"{error.problem}; {error.accepted}" if error.field == "--tokens" else error.problem
+            rows.append(f"| {board.name} | {budget} | {said} " + "| " * 14 + "|")
+            continue
+        dense = dense or plan  # the first budget is none
+        rows.append(_cells(plan, dense))
+    return rows
 
 
 def _cells(plan: Plan, dense: Plan) -> str:

@@ -21,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="From a BERT-family model in PyTorch to an FPGA accelerator: plan the array for a board, prune the model"
-    " in blocks of its shape, generate the hardware of its weight matrices and prove it.",
+    " in blocks of its shape, generate its hardware and prove it.",
 )
 app.command("boards")(boards.boards)
 app.command("plan")(plan.plan)

@@ -43,11 +43,11 @@ def plan(
 ) -> None:
     """Choose the PE array, and with it the block shape of the pruner, for a model on a board.
 
-    Searches arrays of R×C×L multipliers, places weights in block RAM, URAM or external memory, and picks by array
-    cycles under the budget; near ties go to the smaller block. What is predicted of the choice, and held against
-    --latency-ms, is a whole run, from start to last output, with the blocks of every matrix spread evenly. At
-    most one budget; none plans the dense model. Writes plan.yaml, plan.json and plan.png. Without --model or
-    --shape: the small BERT that codesign makes itself.
+    Searches arrays of R×C×L multipliers and vector units beside them, places weights in block RAM, URAM or external
+    memory, and picks the fastest under the budget; near ties go to the smaller block. What is predicted of the
+    choice, and held against --latency-ms, are whole sentences, from embeddings in to the last layer out, with the
+    blocks of every matrix spread evenly. At most one budget; none plans the dense model. Writes plan.yaml, plan.json
+    and plan.png. Without --model or --shape: the small BERT that codesign makes itself.
 
     Example:
 
@@ -59,7 +59,7 @@ def plan(
     from codesign.planning import write_plan
     from codesign.planning.plan import make_plan
     from codesign.planning.work import Work
-    from codesign.report.console import asking, console, tracked
+    from codesign.report.console import asking, console, say, tracked
     from codesign.report.plan_text import plan_text
 
     if model is not None and shape is not None:
@@ -83,4 +83,4 @@ def plan(
         for part in plan_text(result):
             console().print(part)
         for path in write_plan(result, output, seed):
-            console().print(f"wrote {path}", highlight=False, soft_wrap=True)
+            say(f"wrote {path}")

@@ -230,7 +230,7 @@ def prune(
     from codesign.planning import load_plan, plan_document
     from codesign.planning.plan import make_plan
     from codesign.planning.work import Budget, BudgetKind, Work
-    from codesign.report.console import asking, console, tracked
+    from codesign.report.console import asking, console, say, tracked
     from codesign.tasks.task import find_task
 
     read = tuple(options.given_paths(plan, board))
@@ -267,7 +267,7 @@ def prune(
             console().print("the plan has no budget: nothing will be pruned (codesign plan --compression 2 …)")
         widest = max(-(-layer.in_features // document.accelerator.cols) for layer in document.layers)
         for line in without_effect(checked, settings, widest):
-            console().print(line, highlight=False, soft_wrap=True)
+            say(line)
     # Imported here: torch and transformers take seconds.
     from codesign.pruning.budget import Hardware
     from codesign.pruning.prune import prune as run_prune
@@ -294,7 +294,7 @@ def prune(
             console().print(part, highlight=False, soft_wrap=True)
     if quantize and outcome.processes > 1:
         if main_process:
-            console().print(f"next: codesign quantize {output_dir}", highlight=False, soft_wrap=True)
+            say(f"next: codesign quantize {output_dir}")
     elif quantize:
         from codesign.quantisation.quantise import Choices
         from codesign.quantisation.quantise import Request as QuantiseRequest

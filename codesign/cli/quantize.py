@@ -52,10 +52,9 @@ def quantize(
 ) -> None:
     """Make a pruned model integer and write its design folder: all that the hardware needs.
 
-    Chooses the scales on training sentences, folds them into integer constants, scores the integer model (of the
-    whole encoder; the hardware has its weight matrices), packs the kept blocks, and writes design.yaml,
-    weights.safetensors and the memory images. codesign prune does this at its end; this command does it again
-    with other choices. A killed fine-tuning goes on with the same command.
+    Chooses the scales on training sentences, folds them into integer constants, scores the integer model, packs the
+    kept blocks, and writes design.yaml, weights.safetensors and the memory images. codesign prune does this at its
+    end; this command does it again with other choices. A killed fine-tuning goes on with the same command.
 
     Example:
 

@@ -43,7 +43,7 @@ def report(
     """
     from codesign.codegen.hls import TOP
     from codesign.design.folder import read_design
-    from codesign.design.hardware import board_of_design
+    from codesign.design.hardware import board_of_design, matrix_kernel
     from codesign.outputs import REPORT, check_output, claim
     from codesign.report.console import console, working
     from codesign.report.facts import read_facts
@@ -64,7 +64,7 @@ def report(
         with working("drawing the page"):
             path = write_page(facts, output)
     if reported:
-        for part in vitis_text(found.document, reported):
+        for part in vitis_text(found.document, *matrix_kernel(found, loaded), reported):
             console().print(part, highlight=False, soft_wrap=True)
         console().print()
     for part in report_text(facts, path):

@@ -14,6 +14,7 @@ from codesign.names import BoardName, FileName, ModuleName, Part, Title
 FORMAT = "codesign-design-4"
 DESIGN = "design.yaml"
 WEIGHTS = "weights.safetensors"
+METRICS = "metrics.json"
 SENTENCES = "sentences.safetensors"
 """The first sentences of the evaluation split as token numbers, one batch: what simulation is fed with."""
 IMAGES = "images"

@@ -9,8 +9,8 @@ from codesign.design.content import Design
 from codesign.design.document import DESIGN
 from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory, sparse_matrix
-from codesign.hardware.resources import Placed, Resources, total
-from codesign.hardware.run import pruned
+from codesign.hardware.resources import Placed, Resources, fixed_resources, merged, total, weight_resources
+from codesign.hardware.run import RunMatrix, pruned, run_times
 from codesign.hardware.timeline import LATENCY
 from codesign.models import Matrix
 from codesign.packing.blocks import kept_blocks
@@ -87,6 +87,27 @@ def resources_by_module(design: Design, board: Board) -> Mapping[str, Resources]
     layout = layout_of(document.accelerator, document.shape)
     sizes = encoder_sizes(layout, document.shape.layers)
     return encoder_resources(layout, board.device.dsp_type, sizes, placed_matrices(design))
+
+
+def matrix_kernel(design: Design, board: Board) -> tuple[Resources, int]:
+    """What the model says of the accelerator of matrices alone that ``codesign gen-hls`` makes of a design.
+
+    Returns:
+        Its resources, and the cycles of all matrices one after another, from start to last output.
+    """
+    a, dsp_type = design.document.matrix_engine, board.device.dsp_type
+    placed, runs = [], []
+    for layer in design.document.layers:
+        packed = design.part(layer).packed
+        matrix = Matrix(layer.name, packed.out_features, packed.in_features, layer.activation)
+        rows = tuple(packed.row_blocks.tolist())
+        placed.append(Placed(sparse_matrix(matrix, a.rows, a.cols, rows), layer.weight_memory, 1))
+        runs.append(RunMatrix(packed.block_columns, rows, layer.weight_memory, layer.activation))
+    tables = sum(layer.activation for layer in design.document.layers)
+    parts = merged(
+        fixed_resources(a, dsp_type, [one.sparse for one in placed], tables), weight_resources(a, dsp_type, placed)
+    )
+    return total(parts), run_times(a, board, runs, a.max_tokens)[-1].sent
 
 
 def _check_prediction(design: Design, board: Board) -> None:

@@ -75,7 +75,7 @@ class Outcome:
 
     @cached_property
     def predicted(self) -> Prediction:
-        """Of a whole run of the pruned model."""
+        """Of whole sentences through the pruned model."""
         return self.hardware.predicted(self.masks)
 
     @property

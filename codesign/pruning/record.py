@@ -73,12 +73,20 @@ def open_run(work: Path, asked: Asked, *, resume: bool) -> None:
     if resume:
         if not record.is_file():
             raise InputError("nothing to resume here", file=work, accepted="a folder with an unfinished run")
-        difference = _first_difference(read_json(record), wanted)
+        difference = _first_difference(_moved(read_json(record), wanted), wanted)
         if difference:
             raise _otherwise(record, asked, *difference)
         return
     clear_scratch(work)
     write_text(record, to_json(wanted))
+
+
+def _moved(found: Any, wanted: Mapping[str, Any]) -> Any:
+    """A record with today's places of what is, by its content, the same data and the same model."""
+    if not isinstance(found, dict) or not isinstance(hashes := found.get("sha256"), dict):
+        return found
+    same = [kind for kind in ("data", "model") if hashes.get(kind) and hashes[kind] == wanted["sha256"].get(kind)]
+    return found | {kind: wanted[kind] for kind in same}
 
 
 def _otherwise(record: Path, asked: Asked, place: str, then: Any, now: Any) -> InputError:

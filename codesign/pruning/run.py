@@ -17,7 +17,7 @@ from codesign.pruning.model import Classifier
 from codesign.pruning.padding import Collator, collator
 from codesign.pruning.settings import Settings
 from codesign.pruning.training import Phase
-from codesign.report.console import console
+from codesign.report.console import say
 from codesign.tasks.data import TaskData
 from codesign.tasks.task import Task
 
@@ -93,7 +93,7 @@ class Run:
     def say(self, text: str) -> None:
         """Print a line, once however many processes there are."""
         if self.state.is_main_process:
-            console().print(text, highlight=False, soft_wrap=True)
+            say(text)
 
     def matrices(self, model: PreTrainedModel) -> Matrices:
         """The layers of a model that are pruned."""

@@ -38,7 +38,7 @@ from codesign.pruning.distillation import Distillation, distillation_loss
 from codesign.pruning.padding import collator
 from codesign.pruning.progress import STATE, complete_checkpoints
 from codesign.pruning.settings import MOST_STEPS
-from codesign.report.console import console
+from codesign.report.console import console, say
 from codesign.tasks.metrics import score
 from codesign.tasks.task import Task
 
@@ -365,7 +365,7 @@ def run_phase(trainer: _PruningTrainer, after: AfterStep, folder: Path) -> None:
     if checkpoint is not None:
         after.load(load_file(checkpoint / STATE))
         if trainer.is_world_process_zero():
-            console().print(f"  going on from {checkpoint}", highlight=False, soft_wrap=True)
+            say(f"  going on from {checkpoint}")
     try:
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     finally:  # also where it is stopped by hand

@@ -53,7 +53,7 @@ from codesign.quantisation.grids import MATRICES, choose_grids, decibels
 from codesign.quantisation.observe import observe
 from codesign.quantisation.ranges import RangeChoice
 from codesign.quantisation.training import row_scales, train_rounded
-from codesign.report.console import console, say_left, tracked
+from codesign.report.console import say, say_left, tracked
 from codesign.seeds import check_seed
 from codesign.tasks.data import drawn, tokenised
 from codesign.tasks.evaluate import Agreement, Scores, agreement, batches, predict, scores_of, scores_text
@@ -178,7 +178,7 @@ def _quantise(request: Request, output: Output) -> Outcome:
     choices = request.choices
     run = read_run(request.run, request.data_dir, request.columns)
     if FILES not in run.metrics:
-        _say("an older version wrote this run, without hashes: whether its files have been changed is not known")
+        say("an older version wrote this run, without hashes: whether its files have been changed is not known")
     bits = choices.weight_bits or run.plan.accelerator.weight_bits
     hardware = Hardware(_plan(run, request.board, bits), request.board)
     # The training sentences are those that the run was limited to.
@@ -191,15 +191,15 @@ def _quantise(request: Request, output: Output) -> Outcome:
     order = torch.randperm(len(datasets["train"]), generator=torch.Generator().manual_seed(choices.seed))
     calibration = list(batches(datasets["train"].select(order[: choices.calibration].tolist()), padded, 32))
 
-    _say(f"{run.plan.model} on {run.data.task.name}: int{bits} weights, {choices.ranges} ranges")
+    say(f"{run.plan.model} on {run.data.task.name}: int{bits} weights, {choices.ranges} ranges")
     for note in run.start.notes:
-        _say(note)
+        say(note)
     evaluating = time.time()
     in_float = predict(lambda batch: model(**batch).logits, run.data.task, datasets, padded, tracked("float"))
     float_scores = scores_of(run.data.task, in_float, f"{run.plan.model}, pruned, in float")
     float_seconds = time.time() - evaluating
-    _say(f"float: {scores_text(float_scores)}")
-    _say(f"calibrating on {min(choices.calibration, len(datasets['train']))} training sentences")
+    say(f"float: {scores_text(float_scores)}")
+    say(f"calibrating on {min(choices.calibration, len(datasets['train']))} training sentences")
     shown = tracked("calibration")
     observed = observe(model, shape, calibration, seed=choices.seed, shown=shown)
     grids, last = choose_grids(model, shape, observed, bits, choices.ranges)
@@ -207,7 +207,7 @@ def _quantise(request: Request, output: Output) -> Outcome:
     epochs = choices.trained_epochs(bits)
     if epochs:
         bf16, why = use_bf16(choices.precision)
-        _say(f"fine-tuning with rounded weights: {epochs:g} epochs, {'bfloat16' if bf16 else 'float32'} ({why})")
+        say(f"fine-tuning with rounded weights: {epochs:g} epochs, {'bfloat16' if bf16 else 'float32'} ({why})")
         phase = Phase(
             f"int{bits}",
             epochs,
@@ -250,7 +250,7 @@ def _quantise(request: Request, output: Output) -> Outcome:
         for split, (logits, labels) in in_float.items()
     }
     integer_seconds = time.time() - evaluating
-    _say(f"integer: {scores_text(integer_scores)}")
+    say(f"integer: {scores_text(integer_scores)}")
     held_out = datasets[run.data.task.evaluation[0]]
     noise = _layer_noise(run, integer, padded(held_out.select(range(min(_NOISE_SENTENCES, len(held_out)))).to_list()))
 
@@ -282,16 +282,12 @@ def _quantise(request: Request, output: Output) -> Outcome:
     )
 
 
-def _say(text: str) -> None:
-    console().print(text, highlight=False, soft_wrap=True)
-
-
 def _plan(run: FinishedRun, board: Board, weight_bits: int) -> PlanDocument:
     """The run's plan; for other weights than it was made for, a new one with the same block."""
     plan = run.plan
     if weight_bits == plan.accelerator.weight_bits:
         return plan
-    _say(f"planning anew for int{weight_bits} weights in the same blocks")
+    say(f"planning anew for int{weight_bits} weights in the same blocks")
     work = Work(
         plan.shape,
         plan.tokens,

@@ -147,21 +147,20 @@ def cycles(facts: Facts) -> Chart:
     _matrix_axis(axes, len(names))
     _grid(axes)
     worst = max(range(len(names)), key=lambda i: predicted[i])
-    text = f"The matrix with the most cycles is {names[worst]} with {predicted[worst]:,}."
+    text = f"In a sentence of {facts.tokens} tokens the most cycles, {predicted[worst]:,}, are {names[worst]}'s."
     return Chart("cycles", "Cycles of every matrix", text, figure)
 
 
 def roofline(facts: Facts) -> Chart:
     """Multiply-accumulates per cycle against those per byte of external memory."""
     a = facts.design.document.accelerator
-    tokens = facts.design.document.tokens * facts.design.document.batch
     found = facts.layers
     chip: list[float] = []
     streamed: list[tuple[float, float]] = []
     for layer in facts.design.document.layers:
         macs_per_byte = facts.rooflines[layer.name][1]
         taken = found[layer.name].counted_cycles if found else layer.predicted_cycles
-        rate = layer.nonzero_blocks * a.block_area * tokens / taken if taken else 0
+        rate = layer.nonzero_blocks * a.block_area * facts.tokens / taken if taken else 0
         if macs_per_byte is None:
             chip.append(rate)
         else:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from codesign.boards import Board, board_names
 from codesign.checksums import CHECKSUM, check_files, check_sealed
 from codesign.design.content import Design
-from codesign.design.document import DESIGN, IMAGES
+from codesign.design.document import DESIGN, IMAGES, METRICS
 from codesign.design.folder import read_document
 from codesign.design.hardware import design_times, placed_matrices, resources_by_module
 from codesign.errors import InputError
@@ -35,8 +35,6 @@ from codesign.program.steps import Program
 from codesign.program.timeline import SentenceTimes
 from codesign.report.vitis import VitisReport
 from codesign.simulation.outcome import DesignOutcome, LayerOutcome, read_outcome
-
-METRICS = "metrics.json"
 
 
 @dataclass(frozen=True)
@@ -125,12 +123,17 @@ class Facts:
         """Of the whole engine."""
         return total(self.parts)
 
+    @property
+    def tokens(self) -> int:
+        """Of the sentence whose matrices' cycles are shown: the first that was simulated, else the longest."""
+        return self.simulated.sentences[0].tokens if self.simulated else self.design.document.tokens
+
     @cached_property
     def rooflines(self) -> Mapping[str, tuple[str, float | None]]:
         """What bounds each matrix, and its multiply-accumulates per byte of external memory, None for none."""
         d, rate = self.design.document, self.board.read_bytes_per_second
         return {
-            placed.sparse.matrix.name: roofline(d.accelerator, placed.sparse, d.tokens, placed.memory, rate)
+            placed.sparse.matrix.name: roofline(d.accelerator, placed.sparse, self.tokens, placed.memory, rate)
             for placed in self._placed
         }
 
@@ -145,7 +148,7 @@ class Facts:
             pruned(np.ones_like(mask), layer.weight_memory, activation=layer.activation)
             for mask, layer in zip(masks, d.layers, strict=True)
         ]
-        program, times = sentence_times(d.accelerator, self.board, d.shape, matrices, d.tokens)
+        program, times = sentence_times(d.accelerator, self.board, d.shape, matrices, self.tokens)
         return tuple(time.ended - time.begun for time in matrix_times(program, times))
 
     @property

@@ -10,12 +10,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from codesign import __version__
+from codesign.design.document import METRICS
 from codesign.hardware.accelerator import WeightMemory
 from codesign.hardware.predict import tightest
 from codesign.hardware.resources import RESOURCES, usable_resources
 from codesign.outputs import Output
 from codesign.report.charts import LABELS, Chart, charts
-from codesign.report.facts import METRICS, Facts
+from codesign.report.facts import Facts
 from codesign.report.vitis_text import given
 from codesign.simulation.outcome import RESULT
 
@@ -36,7 +37,7 @@ _ORIGINS = {
     RTL: "counted in the generated SystemVerilog, simulated with Verilator",
     HLS: "the generated HLS kernel, compiled as C++ and run; no synthesis",
     TORCH: "the float model, evaluated with PyTorch",
-    INTEGER: "the exact integer model of the whole encoder; hardware is compared with its weight matrices",
+    INTEGER: "the exact integer model of the whole encoder, with which hardware is compared",
     VITIS: "read from a Vitis report",
     BOARD: "the board's YAML file, which names its sources",
     FILES: "counted in the design's own files",
@@ -225,15 +226,15 @@ def _scores(facts: Facts) -> Grid:
 def _cycles_text(facts: Facts) -> str:
     a, found = facts.design.document.accelerator, facts.simulated
     text = (
-        f"The array does {a.macs_per_cycle:,} multiply-accumulates per cycle. A matrix's cycles are those from its"
-        " first block's entry to its last result; from start to last output there are loading and storing too, while"
-        " the matrices overlap."
+        f"The array does {a.macs_per_cycle:,} multiply-accumulates per cycle. A matrix's cycles are those in a"
+        f" sentence of {facts.tokens} tokens, from its first block's entry to the end of what its results go into;"
+        " attention, LayerNorms and loading come on top, while matrices overlap."
     )
     (no_rows, rows), (no_columns, columns) = facts.left_out
     if no_rows or no_columns:
         text += (
             f" {no_rows:,} of {rows:,} block rows and {no_columns:,} of {columns:,} block columns have no blocks:"
-            " such rows are not run, as what they give is constant, and such columns not loaded."
+            " the encoder runs such rows, the HLS kernel has neither."
         )
     if found is None:
         return text

@@ -24,7 +24,7 @@ def plan_figure(plan: Plan) -> bytes:
     left, right = figure.subplots(1, 2, sharey=True)
     _panel(left, plan, "block area R×C (weights)", lambda d: d.accelerator.block_area)
     _panel(right, plan, "DSPs", lambda d: d.resources.dsp)
-    left.set_ylabel("array cycles, in ms")
+    left.set_ylabel("about, in ms")
     right.axvline(usable_resources(plan.board).dsp, color=_LIMIT, linestyle=":", linewidth=1)
     right.annotate(
         "usable",

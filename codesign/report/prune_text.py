@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ def prune_text(outcome: Outcome, output: Path) -> Iterator[RenderableType]:
         f" {predicted.speedup:.2f}× as fast as the dense model on the same array",
     }
     for name, text in rows.items():
-        table.add_row(name, text)
+        table.add_row(escape(name), escape(text))
     yield ""
     yield table
     yield ""
-    yield f"wrote {output} (checkpoint, masks, plan.yaml, metrics.json, blocks.png)"
+    yield f"wrote {escape(str(output))} (checkpoint, masks, plan.yaml, metrics.json, blocks.png)"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from codesign.tasks.evaluate import change_text
@@ -46,8 +47,8 @@ def quantise_text(outcome: Outcome, output: Path) -> Iterator[RenderableType]:
         "in memory": ", ".join(f"{count} matrices in {memory}" for memory, count in memories.items()),
     }
     for name, text in rows.items():
-        table.add_row(name, text)
+        table.add_row(escape(name), escape(text))
     yield ""
     yield table
     yield ""
-    yield f"wrote {output} (design.yaml, weights.safetensors, images, checkpoint, metrics.json)"
+    yield f"wrote {escape(str(output))} (design.yaml, weights.safetensors, images, checkpoint, metrics.json)"

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from codesign.design.document import DesignDocument
+from codesign.hardware.resources import Resources
 from codesign.report.vitis import Latency, VitisReport
 
 NOT_GIVEN = "not given"
@@ -21,15 +22,23 @@ def given(count: int | None) -> str:
     return NOT_GIVEN if count is None else f"{count:,}"
 
 
-def vitis_text(document: DesignDocument, report: VitisReport) -> Iterator[RenderableType]:
-    """Resources, clock and cycles side by side, then the loops."""
+def vitis_text(
+    document: DesignDocument, model: Resources, cycles: int, report: VitisReport
+) -> Iterator[RenderableType]:
+    """Resources, clock and cycles side by side, then the loops.
+
+    Args:
+        document: The design.
+        model: Resources of its matrices' accelerator, of the hardware model.
+        cycles: Of all matrices one after another, likewise.
+        report: Of Vitis.
+    """
     version = escape(report.version or "of unknown version")
     yield f"{document.model} on {document.board}: {report.top}, Vitis {version}"
     table = Table(box=None, pad_edge=False)
     table.add_column("")
     for title in ("model", "Vitis", "Vitis ÷ model"):
         table.add_column(title, justify="right")
-    model = document.predicted.resources
     for field, name in _NAMES.items():
         ours, theirs = getattr(model, field), report.resources[field]
         known = theirs is not None and ours
@@ -42,14 +51,16 @@ def vitis_text(document: DesignDocument, report: VitisReport) -> Iterator[Render
         NOT_GIVEN if estimated is None else f"{estimated:.3f}",
         "" if estimated is None else f"{estimated / period:.2f}",
     )
-    cycles = sum(layer.predicted_cycles for layer in document.layers)
     found = [("cycles, all matrices (csynth)", report.latency)]
     if report.simulated is not None:
         found.append(("cycles, what was co-simulated", report.simulated))
     for title, latency in found:
         table.add_row(title, f"{cycles:,}", _span(latency), "")
     yield table
-    yield "[dim]model: this project's predictions; Vitis: its reports' figures, before place and route[/]"
+    yield (
+        "[dim]model: this project's predictions for the matrices alone; Vitis: its reports' figures, before place and"
+        " route[/]"
+    )
     slow = [loop for loop in report.loops if loop.interval is not None and loop.interval > 1]
     unknown = sum(loop.interval is None for loop in report.loops)
     at_one = len(report.loops) - len(slow) - unknown

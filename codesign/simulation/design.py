@@ -24,7 +24,7 @@ from codesign.simulation.outcome import (
     StepRecord,
     TotalOutcome,
 )
-from codesign.simulation.sentences import SentenceOutcome, StepOutcome, simulate_sentences
+from codesign.simulation.sentences import SentenceOutcome, StepOutcome, prepare_sentences, simulate_sentences
 from codesign.simulation.trace import Traced
 from codesign.simulation.whole import Batch, WholeDesign
 
@@ -51,12 +51,12 @@ def simulate_design(
     """
     design, board, accelerator = whole.design, whole.board, whole.design.document.accelerator
     batch = {name: torch.from_numpy(part) for name, part in load_file(design.folder / SENTENCES).items()}
+    # A few sentences take less time than what a faster simulator takes to be compiled.
+    simulator = prepare_sentences(whole.run, work, waves=waves, fast_build=True, stage=stage)
     found = []
     for sentence in whole.embeddings(batch):
-        run = replace(whole.run, sentences=sentence[None])
         with stage(f"a sentence of {sentence.shape[1]} tokens through the whole encoder"):
-            # A few sentences take less time than what a faster simulator takes to be compiled.
-            found.append(simulate_sentences(run, work, waves=waves, fast_build=True))
+            found.append(simulate_sentences(replace(whole.run, sentences=sentence[None]), simulator))
     with stage(f"the {len(design.document.layers)} matrices in the HLS kernel, compiled as C++"):
         kernel = simulate_kernel(design_of(design, board, traced), work)
     sentences = _records(whole, batch, found)

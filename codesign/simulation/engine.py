@@ -272,7 +272,6 @@ def prepare(
     *,
     waves: bool = False,
     fast: bool = False,
-    folder: Path | None = None,
     stage: Stage = silent,
 ) -> Simulator:
     """Build the engine where that is needed, and lay out the content of its memories.
@@ -283,7 +282,6 @@ def prepare(
         parameters: Of the harness, but for what follows from the images.
         waves: Write a waveform.
         fast: Compile faster, run slower.
-        folder: Where to run; default: beside the build, for one run at a time.
         stage: Shows what is going on.
 
     Raises:
@@ -297,7 +295,7 @@ def prepare(
         built = _build(FAST, run, sizes, work, waves=waves, fast=fast)
     after = os.times()
     build_seconds = sum(after[:4]) - sum(before[:4])  # of this process and of those that it started
-    folder = folder or built / "run"
+    folder = built / "run"
     folder.mkdir(parents=True, exist_ok=True)
     for name, data in _files(run).items():
         if name.endswith(".mem"):

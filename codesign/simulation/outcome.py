@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from codesign.checksums import check_sealed, sealed
 from codesign.design.content import Design
 from codesign.errors import InputError
 from codesign.files import check, read_json, to_json
@@ -234,14 +236,16 @@ def write_outcome(outcome: DesignOutcome, design: Design, folder: Path | None = 
         "batch": design.document.batch,
         **asdict(outcome),
     }
-    return write_guest(folder or design.folder, RESULT, to_json(document).encode())
+    # As text and back: what is hashed is what will be read, tuples as lists and numbers as JSON writes them.
+    plain = json.loads(to_json(document))
+    return write_guest(folder or design.folder, RESULT, to_json(sealed(plain)).encode())
 
 
 def read_outcome(design: Design) -> DesignOutcome | None:
     """sim.json of a design folder; None where it has not been simulated.
 
     Raises:
-        InputError: The file cannot be read, or is of another design.
+        InputError: The file cannot be read, has been changed, or is of another design.
     """
     path = design.folder / RESULT
     if not path.is_file():
@@ -255,6 +259,7 @@ def read_outcome(design: Design) -> DesignOutcome | None:
             value=content.get("format"),
             accepted=f"{FORMAT}: {_AGAIN}",
         )
+    check_sealed(content, path, _AGAIN)
     if content.get("design") != design.document.checksum:
         raise InputError(
             "results of another design than the one that is here now",

@@ -140,7 +140,6 @@ def prepare_sentences(
     waves: bool = False,
     fast_build: bool = False,
     room: int = 2,
-    folder: Path | None = None,
     stage: Stage = silent,
 ) -> Simulator:
     """Build the engine where that is needed: a simulator for every run that differs in its sentences alone.
@@ -150,37 +149,20 @@ def prepare_sentences(
         work: Folder for builds and runs.
         waves: Write a waveform.
         fast_build: Compile faster, run slower: for small designs.
-        room: Sentences of the longest that the harness holds: so that most runs share a simulator.
-        folder: Where to run; default: beside the build, for one run at a time.
+        room: Sentences of the longest that the harness holds.
         stage: Shows what is going on.
 
     Raises:
         InputError: No simulator, or it cannot be built.
     """
-    return prepare(_engine(run), work, _sizes(run, room), waves=waves, fast=fast_build, folder=folder, stage=stage)
+    return prepare(_engine(run), work, _sizes(run, room), waves=waves, fast=fast_build, stage=stage)
 
 
-def simulate_sentences(
-    run: SentenceRun,
-    work: Path,
-    *,
-    waves: bool = False,
-    fast_build: bool = False,
-    simulator: Simulator | None = None,
-    stage: Stage = silent,
-) -> SentenceOutcome:
-    """Build the engine where that is needed, run the sentences, and compare.
-
-    Args:
-        run: What to run.
-        work: Folder for builds and runs.
-        waves: Write a waveform.
-        fast_build: Compile faster, run slower: for small designs.
-        simulator: Built before, for the same with other sentences.
-        stage: Shows what is going on.
+def simulate_sentences(run: SentenceRun, simulator: Simulator) -> SentenceOutcome:
+    """Run the sentences in an engine that has been built for them, and compare.
 
     Raises:
-        InputError: No simulator, more tokens than the buffers hold, or the simulation failed.
+        InputError: More tokens than the buffers hold, or the simulation failed.
     """
     layout, program = run.encoder.layout, run.encoder.program
     a, count = layout.accelerator, len(run.sentences)
@@ -192,9 +174,6 @@ def simulate_sentences(
     wanted = [outputs(run.model, sentence) for sentence in run.sentences]
     words, beats = layout.norm_words * groups, ceil_div(a.vector_width * 8, a.stream_bits)
     steps, others = len(program.array), len(program.vector)
-    if simulator is None:
-        room = max(len(run.sentences), 2)
-        simulator = prepare_sentences(run, work, waves=waves, fast_build=fast_build, room=room, stage=stage)
     predicted = run.predicted()
     found = run_built(
         _engine(run),
@@ -203,7 +182,6 @@ def simulate_sentences(
         predicted.cycles,
         layers=steps,
         repeats=count,
-        stage=stage,
     )
     times = found.lines("times.mem", 4)[: 2 * (steps + others)].view("<u4").reshape(-1, 2)
     counted = [StepTimes(int(begun), int(ended)) for begun, ended in times]

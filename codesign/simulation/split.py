@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer
 
 from codesign.design.content import Design
+from codesign.design.document import METRICS
 from codesign.errors import InputError
 from codesign.files import read_json, write_bytes
 from codesign.pruning.finished import read_data
@@ -34,7 +35,6 @@ from codesign.tasks.data import drawn, tokenised
 from codesign.tasks.metrics import score
 from codesign.tasks.task import Task
 
-METRICS = "metrics.json"
 _ROOM = 16
 """Sentences in one start, the most: a start takes about a second of its own."""
 
@@ -205,7 +205,7 @@ def _simulate(run: SentenceRun, simulator: Simulator, folder: Path, number: int)
     own = folder / f"process-{os.getpid()}"
     if not own.is_dir():
         shutil.copytree(simulator.folder, own)
-    outcome = simulate_sentences(run, folder, simulator=replace(simulator, folder=own))
+    outcome = simulate_sentences(run, replace(simulator, folder=own))
     chunk = _chunk(outcome)
     content = BytesIO()
     np.savez(content, outputs=chunk.outputs, numbers=[*list(vars(chunk).values())[1:]])

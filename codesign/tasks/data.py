@@ -155,9 +155,10 @@ def cut_text(
     if not lengths:
         return None
     rows = "sentence pairs" if len(split.sentences[0]) == 2 else "sentences"
+    side = "in front" if tokenizer.truncation_side == "left" else "behind"
     return (
         f"{name}: {len(lengths):,} of {len(split.labels):,} {rows} are longer than {tokens} tokens and lose what is"
-        f" behind, {sum(lengths) / len(lengths) - tokens:.3g} tokens on average; the longest has {max(lengths):,}"
+        f" {side}, {sum(lengths) / len(lengths) - tokens:.3g} tokens on average; the longest has {max(lengths):,}"
     )
 
 

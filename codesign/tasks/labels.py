@@ -87,11 +87,13 @@ def known_classes(names: tuple[str, ...], labels: Sequence[str], table: Table, f
     """The classes of a task that has them, by what the training labels are.
 
     Raises:
-        InputError: The training labels are neither all names nor all numbers of classes.
+        InputError: The training labels are neither all names nor all numbers of classes, or all of one class.
     """
     kinds = [Classes(names, by_number) for by_number in (False, True)]
     for classes in kinds:
         if set(labels) <= set(classes.written):
+            if len(set(labels)) == 1:
+                raise _only_one(labels[0], table, field)
             return classes
     # The odd one out is named: of which kind most are.
     most = max(kinds, key=lambda classes: sum(label in classes.written for label in labels))
@@ -117,7 +119,7 @@ def found_classes(labels: Sequence[str], table: Table, field: str) -> Classes:
         return InputError(problem, file=table.path, field=field, value=value, accepted=accepted)
 
     if len(found) < 2:
-        raise refused("only one class", "two or more", next(iter(found)))
+        raise _only_one(next(iter(found)), table, field)
     if all(_NUMBER.fullmatch(label) for label in found):
         value = next((label for label in found if not _INTEGER.fullmatch(label)), None)
         if value is not None:
@@ -143,6 +145,10 @@ def found_classes(labels: Sequence[str], table: Table, field: str) -> Classes:
             f"0 to n-1, each of them used, or names; {_VALUES}",
         )
     return classes
+
+
+def _only_one(label: str, table: Table, field: str) -> InputError:
+    return InputError("only one class", file=table.path, field=field, value=label, accepted="two or more")
 
 
 def classes_text(classes: Classes, labels: Sequence[int]) -> str:

@@ -277,6 +277,21 @@ def test_work_out_of_range(work: Work, message: str) -> None:
         make_plan(load_board("zcu104"), work)
 
 
+def test_the_longest_sentence_that_is_said_to_fit_does() -> None:
+    board = changed("zcu104", device__bram18=60, device__uram=0)
+    with pytest.raises(InputError) as caught:
+        make_plan(board, Work(SMALL, block=(8, 8)))
+    told = str(caught.value)
+    assert (
+        "--tokens: no array with blocks of 8×8 on zcu104 has room for sentences of so many tokens (got 128)" in told
+    )
+    longest = int(told.partition("accepted: ")[2].split()[0])
+    assert (
+        make_plan(board, Work(SMALL, longest, block=(8, 8)), compression(50.0)).chosen.accelerator.max_tokens
+        == longest
+    )
+
+
 def test_a_board_that_is_too_small() -> None:
     with pytest.raises(InputError, match=r"zcu104: device: no array .*accepted: a larger board"):
         make_plan(changed("zcu104", device__bram18=4, device__uram=0), Work(BERT))

@@ -65,7 +65,13 @@ def test_killed_in_every_phase_and_resumed(codesign: Run, tmp_path: Path, method
     assert "this folder holds an unfinished run; accepted: --resume" in told.err
     kill_in("sparse", [*given, "--resume"], broken / "work")
     kill_in("retrain", [*given, "--resume"], broken / "work")
-    assert codesign(*given, "--resume").code == 0
+    # Data and model have been moved: they are told by what is in them, not by where they are.
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    (tmp_path / "data").rename(moved / "data")
+    told = codesign(*tiny.arguments(model.rename(moved / model.name), broken, *options), "--resume")
+    assert told.code == 0, told.err
+    assert f"training sentences from {moved / 'data'}" in told.out
     one, two = masks(tmp_path / "whole"), masks(broken)
     assert one.keys() == two.keys()
     assert all(torch.equal(one[name], two[name]) for name in one)

@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from codesign.boards import load_board
+from codesign.checksums import sealed
 from codesign.design.folder import read_design
 from codesign.hardware.cycles import pipeline_stages
 from codesign.report.charts import accuracy, cycles
@@ -154,8 +155,13 @@ def simulated(design: Path, **changes: Any) -> dict[str, Any]:
         "total": total | changes,
         "external_memory": None,
     }
-    (design / "sim.json").write_text(json.dumps(content))
+    seal(design, content)
     return content
+
+
+def seal(design: Path, content: dict[str, Any]) -> None:
+    """Write sim.json as what wrote it would have."""
+    (design / "sim.json").write_text(json.dumps(sealed(content)))
 
 
 def test_a_page_without_simulation(codesign: Run, design: Path) -> None:
@@ -166,7 +172,7 @@ def test_a_page_without_simulation(codesign: Run, design: Path) -> None:
     document = yaml.safe_load((design / "design.yaml").read_text())
     metrics = json.loads((design / "metrics.json").read_text())
     # The same prediction as quantize and prune made.
-    assert f"{document['predicted']['cycles']:,} predicted, from start to last output" in told.out
+    assert f"{document['predicted']['cycles']:,} predicted for 1 × {document['tokens']} tokens" in told.out
     assert f"{metrics['predicted_speedup']:.2f}× over the dense encoder" in told.out
     assert f"{metrics['predicted']['cycles']:,}" in page.text
     assert f"Not simulated yet: make -C sim DESIGN={design}" in page.text
@@ -235,7 +241,7 @@ def test_what_is_not_as_it_must_be_stands_out(codesign: Run, design: Path, what:
         layer["mismatches"] = 3
     if what == "cycles":
         layer["counted_cycles"] += 1
-    (design / "sim.json").write_text(json.dumps(content))
+    seal(design, content)
     told = codesign("report", design)
     assert told.code == 0, told.err
     assert "not as it must be" in told.out
@@ -332,19 +338,24 @@ def test_bad_input(codesign: Run, design: Path, tmp_path: Path) -> None:
     assert "the design is for another board" in refused(design, "--board", "kv260")
     content = simulated(design)
     content["layers"][0]["nonzero_blocks"] += 1
-    (design / "sim.json").write_text(json.dumps(content))
+    seal(design, content)
     assert "other matrices or blocks than design.yaml has" in refused(design)
+    # A figure that was changed by hand.
+    content = simulated(design)
+    content["total"]["counted_cycles"] += 1
+    (design / "sim.json").write_text(json.dumps(sealed(simulated(design)) | {"total": content["total"]}))
+    assert "sim.json: checksum: changed since it was written" in refused(design)
     content["design"] = "0" * 64
-    (design / "sim.json").write_text(json.dumps(content))
+    seal(design, content)
     assert f"sim.json: design: results of another design than the one that is here now (got '{'0' * 64}')" in refused(
         design
     )
     content["format"] = "codesign-sim-0"
-    (design / "sim.json").write_text(json.dumps(content))
+    seal(design, content)
     assert "got 'codesign-sim-0'" in refused(design)
     content = simulated(design)
     del content["total"]["clock_cycles"]
-    (design / "sim.json").write_text(json.dumps(content))
+    seal(design, content)
     assert "total.clock_cycles: this field is missing" in refused(design)
     (design / "sim.json").write_text("{")
     assert "not valid JSON" in refused(design)

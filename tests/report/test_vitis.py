@@ -6,11 +6,17 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from codesign.boards import load_board
+from codesign.design.hardware import matrix_kernel
 from codesign.errors import InputError
+from codesign.hardware.resources import array_dsps, requantiser_dsps
+from codesign.hardware.timeline import external_memory
 from codesign.report.vitis import Latency, Loop, read_vitis
 from codesign.report.vitis_text import vitis_text
+from codesign.simulation.engine import EngineRun
 from tests.conftest import Outcome
 
 Run = Callable[..., Outcome]
@@ -182,17 +188,26 @@ def test_the_command(codesign: Run, quantised: Callable[[str], Path], work: Path
     lines = {line.split("  ")[0]: line.split() for line in told.out.splitlines()}
     from codesign.design import read_design
 
-    document = read_design(quantised("bert")).document
-    assert lines["LUT"][1:3] == [f"{document.predicted.resources.lut:,}", "120,000"]
-    assert lines["DSP"][1:3] == [f"{document.predicted.resources.dsp:,}", "1,350"]
+    # The kernel has the matrices alone: less than the encoder's engine, its multipliers and requantisers.
+    design, board = read_design(quantised("bert")), load_board("zcu104")
+    document, a, dsp_type = design.document, design.document.matrix_engine, board.device.dsp_type
+    resources, cycles = matrix_kernel(design, board)
+    assert resources.dsp == array_dsps(a, dsp_type) + requantiser_dsps(a, dsp_type) < document.predicted.resources.dsp
+    assert lines["LUT"][1:3] == [f"{resources.lut:,}", "120,000"]
+    assert lines["DSP"][1:3] == [f"{resources.dsp:,}", "1,350"]
     assert "2.914" in lines["clock period, ns"]
-    cycles = sum(layer.predicted_cycles for layer in document.layers)
+    # By what is in the images, as simulation of matrices alone predicts.
+    packed = [design.part(layer).packed for layer in document.layers]
+    inputs = [np.zeros((one.in_features, a.max_tokens), np.int8) for one in packed]
+    run = EngineRun(a, dsp_type, design.images, packed, inputs, memory=external_memory(a, board))
+    assert cycles == run.predicted()[-1].sent
     assert f"{cycles:,}" in lines["cycles, all matrices (csynth)"]
     assert "2 to 31,000" in told.out
     assert "1 pipelined loops, 1 with an initiation interval of 1" in told.out
     report = work / "hls" / "syn" / "report" / "compute_process_csynth.xml"
     report.write_text(CORE.format(interval=2))
-    lines_of = [part for part in vitis_text(document, read_vitis(work, "codesign_engine")) if isinstance(part, str)]
+    report_of = read_vitis(work, "codesign_engine")
+    lines_of = [part for part in vitis_text(document, resources, cycles, report_of) if isinstance(part, str)]
     assert "[bold red]compute_process, VITIS_LOOP_96_1[/]: an interval of 2; the model counts on 1" in lines_of
     # What is not there is named, here and on the page, and does not count as good.
     report.write_text(CORE.format(interval="undef"))

@@ -15,7 +15,7 @@ from codesign.program import Kind, Memory
 from codesign.program.layout import Layout
 from codesign.simulation.engine import Pauses
 from codesign.simulation.random_encoders import RandomEncoder, draw, random_encoder, sentence_run
-from codesign.simulation.sentences import SentenceRun, simulate_sentences
+from codesign.simulation.sentences import SentenceOutcome, SentenceRun, prepare_sentences, simulate_sentences
 
 ARRAY = Accelerator(
     rows=4,
@@ -43,10 +43,14 @@ def run_of(drawn: RandomEncoder, tokens: int, sentences: int = 1, seed: int = 1)
     return sentence_run(drawn, g.integers(-127, 128, (sentences, 24, tokens)).astype(np.int8))
 
 
+def outcome_of(run: SentenceRun, work: Path) -> SentenceOutcome:
+    return simulate_sentences(run, prepare_sentences(run, work, fast_build=True, room=max(len(run.sentences), 2)))
+
+
 # The last group partly empty, one group that is full, one token, two sentences.
 @pytest.mark.parametrize(("tokens", "sentences"), [(12, 1), (5, 1), (1, 2), (8, 2)])
 def test_every_bit_and_every_cycle(simulators: Path, tokens: int, sentences: int) -> None:
-    outcome = simulate_sentences(run_of(encoder(), tokens, sentences), simulators, fast_build=True)
+    outcome = outcome_of(run_of(encoder(), tokens, sentences), simulators)
     assert outcome.status == 2
     assert outcome.right, [(step.name, step.mismatches) for step in outcome.steps if step.mismatches]
     assert outcome.exact, [(s.name, s.predicted, s.counted) for s in outcome.steps if s.predicted != s.counted]
@@ -63,7 +67,7 @@ def test_every_bit_and_every_cycle(simulators: Path, tokens: int, sentences: int
 @pytest.mark.parametrize("seed", [100, 104, 109])
 def test_random_encoders(simulators: Path, seed: int) -> None:
     run = draw(seed)
-    outcome = simulate_sentences(run, simulators, fast_build=True)
+    outcome = outcome_of(run, simulators)
     assert outcome.right, [(step.name, step.mismatches) for step in outcome.steps if step.mismatches]
     assert outcome.exact or run.pauses != Pauses()
 
@@ -72,7 +76,7 @@ def test_a_fault_is_found_where_it_begins(simulators: Path) -> None:
     """Softmax that forgets to round: scores are still right, what follows is not."""
     run = run_of(encoder(), 12)
     broken = ("exponential.sv", "(21'd64 << octave)", "(21'd0 << octave)")
-    outcome = simulate_sentences(replace(run, changed=(broken,)), simulators, fast_build=True)
+    outcome = outcome_of(replace(run, changed=(broken,)), simulators)
     assert not outcome.right
     wrong = [step.name for step in outcome.steps if step.mismatches]
     assert "layer 0 head 0 softmax" in wrong
@@ -82,7 +86,7 @@ def test_a_fault_is_found_where_it_begins(simulators: Path) -> None:
 
 def test_more_tokens_than_the_buffers_hold(simulators: Path) -> None:
     with pytest.raises(InputError, match=r"tokens: more tokens than the buffers hold \(got 13\); accepted: 1 to 12"):
-        simulate_sentences(run_of(encoder(), 13), simulators)
+        outcome_of(run_of(encoder(), 13), simulators)
 
 
 def test_arrays_that_heads_do_not_fit() -> None:
@@ -154,5 +158,5 @@ def test_weights_come_from_every_memory(simulators: Path) -> None:
         np.random.default_rng(5).integers(-127, 128, (1, 24, 7)).astype(np.int8),
         DspType.DSP48E1,
     )
-    outcome = simulate_sentences(run, simulators, fast_build=True)
+    outcome = outcome_of(run, simulators)
     assert (outcome.right, outcome.exact) == (True, True)

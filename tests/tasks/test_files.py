@@ -302,6 +302,11 @@ def test_what_is_cut_is_said() -> None:
         " the longest has 10"
     )
     assert cut_text("train", split, tokenised(split, tokenizer, 10), tokenizer, 10) is None
+    tokenizer.truncation_side = "left"
+    cut = tokenised(split, tokenizer, tokens=6)
+    assert tokenizer.decode(cut["input_ids"][0]) == "[CLS] e f g h [SEP]"
+    assert "lose what is in front, 2.5 tokens" in str(cut_text("train", split, cut, tokenizer, 6))
+    tokenizer.truncation_side = "right"
     pair = Split((("a b c", "d"),), (0,))
     assert "1 of 1 sentence pairs" in str(cut_text("dev", pair, tokenised(pair, tokenizer, 5), tokenizer, 5))
 

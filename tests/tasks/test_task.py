@@ -84,17 +84,20 @@ def test_the_same_rows_from_every_kind_of_file(tmp_path: Path, suffix: str) -> N
     assert splits["train"].labels == (1, 0)
 
 
+_QNLI = "question\tsentence\tlabel\nwhy ?\tbecause .\tnot_entailment\nwho ?\tme\tentailment\n"
+
+
 def test_a_sub_folder_of_the_task_s_name_and_the_hub_s_column_names(tmp_path: Path) -> None:
     for stem in ("train", "dev"):
-        write(tmp_path / "QNLI", f"{stem}.tsv", "question\tsentence\tlabel\nwhy ?\tbecause .\tnot_entailment\n")
+        write(tmp_path / "QNLI", f"{stem}.tsv", _QNLI)
     splits = read_folder(GLUE["qnli"], tmp_path).splits
-    assert splits["train"].sentences == (("why ?", "because ."),)
-    assert splits["train"].labels == (1,)
+    assert splits["train"].sentences == (("why ?", "because ."), ("who ?", "me"))
+    assert splits["train"].labels == (1, 0)
 
 
 def test_mnli_has_two_evaluations(tmp_path: Path) -> None:
     for stem in ("train", "dev_matched", "dev_mismatched"):
-        write(tmp_path, f"{stem}.tsv", "sentence1\tsentence2\tlabel\na\tb\t2\n")
+        write(tmp_path, f"{stem}.tsv", "sentence1\tsentence2\tlabel\na\tb\t2\nb\ta\t0\n")
     assert list(read_folder(GLUE["mnli"], tmp_path).splits) == [
         "train",
         "validation_matched",
@@ -131,6 +134,12 @@ BAD = [
     ("stsb", "sentence1\tsentence2\tlabel\na\tb\tnan\n", r"label: not a number \(got 'nan'\)"),
     ("classification", "sentence\tlabel\na\t0\nb\t2\n", r"labels reach 2, but none is 1"),
     ("classification", "sentence\tlabel\na\t0\nb\t0\n", r"only one class"),
+    (
+        "sst2",
+        "sentence\tlabel\na\t1\nb\t1\n",
+        r"train\.tsv: label: only one class \(got '1'\); accepted: two or more",
+    ),
+    ("sst2", "sentence\tlabel\na\tpositive\n", r"only one class \(got 'positive'\)"),
 ]
 
 
