@@ -423,6 +423,7 @@ XRT = """#pragma once
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 enum ert_cmd_state { ERT_CMD_STATE_NEW = 1, ERT_CMD_STATE_COMPLETED = 4, ERT_CMD_STATE_TIMEOUT = 8 };
 enum xclBOSyncDirection { XCL_BO_SYNC_BO_TO_DEVICE, XCL_BO_SYNC_BO_FROM_DEVICE };
@@ -436,6 +437,7 @@ struct bo {
   void write(const void*);
   void read(void*);
   void sync(xclBOSyncDirection);
+  std::shared_ptr<void> handle;
 };
 struct kernel {
   enum class cu_access_mode : std::uint8_t { exclusive = 0, shared = 1, none = 2 };
@@ -485,6 +487,106 @@ inline ert_cmd_state run::wait(const std::chrono::milliseconds& time) const {
 }
 }
 """
+
+
+XRT_THAT_RUNS = """#pragma once
+#include "xrt_kernel_declared.h"
+#include <fstream>
+#include <vector>
+namespace xrt {
+struct memory { int argument; std::vector<char> host, card; };
+inline memory& of(const bo& buffer) { return *static_cast<memory*>(buffer.handle.get()); }
+inline device::device(unsigned) {}
+inline uuid device::load_xclbin(const std::string&) { return uuid(); }
+inline bo::bo(const device&, std::size_t size, int argument)
+    : handle(std::make_shared<memory>(memory{argument, std::vector<char>(size), {}})) {}
+inline void bo::write(const void* data) {
+  memory& own = of(*this);
+  own.host.assign(static_cast<const char*>(data), static_cast<const char*>(data) + own.host.size());
+}
+inline void bo::read(void* data) {
+  const memory& own = of(*this);
+  for (std::size_t i = 0; i < own.host.size(); ++i) static_cast<char*>(data)[i] = own.host[i];
+}
+inline void bo::sync(xclBOSyncDirection way) {
+  memory& own = of(*this);
+  if (way == XCL_BO_SYNC_BO_TO_DEVICE) own.card = own.host; else own.host = own.card;
+}
+inline kernel::kernel(const device&, const uuid&, const std::string& name, cu_access_mode) {
+  if (name != "codesign_engine") throw 1;
+}
+inline int kernel::group_id(int argument) const { return 100 + argument; }
+inline std::uint32_t kernel::read_register(std::uint32_t) const { return 4; }
+inline ert_cmd_state run::wait(const std::chrono::milliseconds&) const { return ERT_CMD_STATE_COMPLETED; }
+// What the kernel finds in its memories goes into a file for each; its results come out of one.
+inline void keep(int call, int place, const bo& buffer) {
+  memory& own = of(buffer);
+  if (own.argument != 100 + place) throw 2;
+  const std::string name = "call" + std::to_string(call) + "." + std::to_string(place);
+  std::ofstream(name, std::ios::binary).write(own.card.data(), own.card.size());
+  if (place != 1) return;
+  std::ifstream file("answer.bin", std::ios::binary);
+  own.card.assign(own.host.size(), 0);
+  file.read(own.card.data(), own.card.size());
+}
+inline void keep(int call, int place, int number) {
+  std::ofstream("call" + std::to_string(call) + "." + std::to_string(place)) << number;
+}
+inline int calls = 0;
+template <typename... Arguments> run called(Arguments&&... arguments) {
+  int place = 0;
+  (keep(calls, place++, arguments), ...);
+  ++calls;
+  return run();
+}
+}
+"""
+
+
+@pytest.mark.parametrize("flipped", [None, 0, -1])
+def test_the_xrt_driver_runs_the_kernel(tmp_path: Path, flipped: int | None) -> None:
+    """Against a card in memory, whose kernel keeps what it reads and knows what it must give."""
+    design = everywhere("u50")
+    (run,) = design.runs
+    files = hls_files(design)
+    write_project(tmp_path / "p", files)
+    folder = tmp_path / "p" / "drivers"
+    (folder / "xrt").mkdir()
+    declared = XRT.replace(
+        "(Arguments&&...) { return run(); }", "(Arguments&&... given) { return called(given...); }"
+    ).replace("struct kernel;", "struct kernel;\ntemplate <typename... Arguments> run called(Arguments&&...);", 1)
+    (folder / "xrt" / "xrt_kernel_declared.h").write_text(declared)
+    for name in ("bo", "device", "kernel"):
+        (folder / "xrt" / f"xrt_{name}.h").write_text(XRT_THAT_RUNS)
+    beats = [result_beats(design.accelerator, y) for y in run.results]
+    answer = np.concatenate([part.reshape(-1) for part in beats])
+    if flipped is not None:
+        # The first feature's first token; the last one's, which stands before the beats' padding.
+        differs = np.flatnonzero(beats[-1] != result_beats(design.accelerator, changed_last(run.results[-1])))
+        last = answer.size - beats[-1].size + int(differs[0])
+        answer[0 if flipped == 0 else last] ^= 1
+    (folder / "answer.bin").write_bytes(answer.tobytes())
+    command = ["g++", "-std=c++17", "-O1", "-I.", "engine_xrt.cpp", "-o", "host"]
+    subprocess.run(command, cwd=folder, check=True)
+    told = subprocess.run(["./host", "x.xclbin", ".."], cwd=folder, capture_output=True, text=True, check=False)
+    outputs = sum(y.size for y in run.results)
+    wrong = 0 if flipped is None else 1
+    assert (told.stdout, told.returncode) == (f"{outputs} outputs, {wrong} mismatches\n", wrong), told.stderr
+    # Arguments in the kernel's order: activations, results, weights, both ports; load, first, layers, tokens.
+    numbers = [[int((folder / f"call{call}.{place}").read_text()) for place in range(5, 9)] for call in (0, 1)]
+    assert numbers == [[1, 0, 0, 0], [0, 0, 3, 10]]
+    read = [(folder / f"call1.{place}").read_bytes() for place in range(5)]
+    assert read[0] == b"".join(activation_beats(design.accelerator, x).tobytes() for x in run.activations)
+    assert (folder / "call0.2").read_bytes() == uram_beats(design.accelerator, design.images).tobytes()
+    whole = np.frombuffer(files["weights/ddr.bin"], np.uint8).reshape(-1, 2, 8)
+    assert read[3:] == [whole[:, port].tobytes() for port in range(2)]
+
+
+def changed_last(results: np.ndarray) -> np.ndarray:
+    """Results whose last feature's last token is another."""
+    found = results.copy()
+    found[-1, -1] ^= 1
+    return found
 
 
 def test_the_xrt_driver_does_not_wait_for_ever(tmp_path: Path) -> None:
@@ -570,6 +672,61 @@ def test_what_does_not_fit_into_a_bank_is_refused() -> None:
 
 
 # ---- Vitis.
+
+
+@pytest.mark.parametrize(
+    ("board", "part", "flow", "format"),
+    [("zcu104", "xczu7ev-ffvc1156-2-e", "vivado", "ip_catalog"), ("u50", "xcu50-fsvh2104-2-e", "vitis", "xo")],
+)
+def test_what_new_and_old_vitis_are_told_is_the_same(board: str, part: str, flow: str, format: str) -> None:
+    """A design for 200 MHz."""
+    files = hls_files(everywhere(board))
+    config, script = files["hls_config.cfg"].decode(), files["run_hls.tcl"].decode()
+    told = dict(line.split("=", 1) for line in config.splitlines() if "=" in line and line[0] not in "#[")
+    for key in ("tb.file", "syn.file"):
+        told.pop(key)
+    assert told == {
+        "part": part,
+        "flow_target": flow,
+        "clock": "5.000ns",
+        "clock_uncertainty": "12.5%",
+        "syn.top": "codesign_engine",
+        "syn.cflags": "-std=c++14 -Isrc",
+        "tb.cflags": "-std=c++14 -Isrc -Itb",
+        "cosim.argv": "--first-run-only --rtl",
+        "package.output.format": format,
+        "package.ip.name": "codesign_engine",
+        "package.ip.version": "1.0.0",
+    }
+    listed = re.findall(r"^(syn|tb)\.file=(.*)$", config, flags=re.M)
+    assert listed == [("syn", "src/engine.cpp"), *(("tb", n) for n in ("tb/testbench.cpp", "weights", "vectors"))]
+    for line in (
+        "open_project -reset work",
+        "set_top codesign_engine",
+        'add_files $folder/src/engine.cpp -cflags "-std=c++14 -I$folder/src"',
+        'add_files -tb $folder/tb/testbench.cpp -cflags "-std=c++14 -I$folder/src -I$folder/tb"',
+        "add_files -tb $folder/weights",
+        "add_files -tb $folder/vectors",
+        f"open_solution -reset solution -flow_target {flow}",
+        f"set_part {part}",
+        "create_clock -period 5.000 -name default",
+        "set_clock_uncertainty 12.5%",
+        'if {"csim" in $steps} { csim_design -argv "$folder" }',
+        'if {"cosim" in $steps} { cosim_design -argv "$folder --first-run-only --rtl" }',
+        f"  export_design -format {format} -ipname codesign_engine -version 1.0.0",
+    ):
+        assert line in script.splitlines(), line
+    if flow == "vitis":
+        lines = [
+            line for line in files["link.cfg"].decode().splitlines() if line and not line.startswith(("#", "sp="))
+        ]
+        assert lines == [
+            "platform=xilinx_u50_gen3x16_xdma_5_202210_1",
+            "[connectivity]",
+            "nk=codesign_engine:1:codesign_engine_1",
+            "[clock]",
+            "defaultFreqHz=200000000",
+        ]
 
 
 @pytest.mark.skipif(shutil.which("tclsh") is None, reason="no Tcl here")
