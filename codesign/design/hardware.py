@@ -135,17 +135,20 @@ def _check_prediction(design: Design, board: Board) -> None:
     same("predicted.cycles", document.predicted.cycles, times.cycles)
 
 
-def design_times(design: Design, board: Board, latency: int = LATENCY) -> tuple[Program, SentenceTimes]:
-    """The steps of a batch of sentences of the full length, and their times by the hardware model.
+def design_times(
+    design: Design, board: Board, latency: int = LATENCY, sentences: int | None = None
+) -> tuple[Program, SentenceTimes]:
+    """The steps of sentences of the full length, and their times by the hardware model.
 
     Args:
         design: The design folder.
         board: Its board.
         latency: Of external memory, in cycles.
+        sentences: One after another; None: a batch.
     """
     d = design.document
     matrices = [
         pruned(kept_blocks(design.packed(layer)), layer.weight_memory, activation=layer.activation)
         for layer in d.layers
     ]
-    return sentence_times(d.accelerator, board, d.shape, matrices, d.tokens, d.batch, latency)
+    return sentence_times(d.accelerator, board, d.shape, matrices, d.tokens, sentences or d.batch, latency)

@@ -18,11 +18,13 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from numpy.typing import NDArray
 
 from codesign.hardware.resources import RESOURCES, usable_resources
+from codesign.program.steps import Kind
+from codesign.program.timeline import StepTimes
 from codesign.report.block_map import TITLES, block_map_figure
 from codesign.report.facts import Facts, Scores
 from codesign.report.vitis_text import NOT_GIVEN
 
-BLUE, ORANGE, GREEN, GREY = "#2f81f7", "#d9730d", "#2da44e", "#8b949e"
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#2f81f7", "#d9730d", "#2da44e", "#8957e5", "#8b949e"
 """Readable on white and on near-black."""
 _INK = "#1f2329"
 """Text and axes; in SVG the page's own colour takes its place."""
@@ -87,9 +89,9 @@ class Chart:
 
 def charts(facts: Facts) -> Iterator[Chart]:
     """All figures that a design has what is needed for."""
+    drawn = (timeline, accuracy, cycles, roofline, resources, density, blocks, memory, noise)
     with matplotlib.rc_context(_STYLE):
-        yield from (accuracy(facts), cycles(facts), roofline(facts), resources(facts), density(facts), blocks(facts))
-        yield from (memory(facts), noise(facts))
+        yield from (chart(facts) for chart in drawn)
 
 
 def accuracy(facts: Facts) -> Chart:
@@ -125,6 +127,70 @@ def _points(scores: Scores) -> Iterator[tuple[str, float | None, float, str, str
     yield "dense, float", scores.dense, 1.0, "o", GREY
     yield "pruned, float", scores.pruned, scores.compression, "o", BLUE
     yield "pruned, integer", scores.integer, scores.compression, "D", ORANGE
+
+
+_TRACKS = (
+    ("weight matrices", BLUE, (Kind.MATMUL,)),
+    ("attention products", GREEN, (Kind.SCORES, Kind.CONTEXT)),
+    ("softmax", ORANGE, (Kind.SOFTMAX,)),
+    ("LayerNorm", PURPLE, (Kind.NORM,)),
+    ("embeddings in", GREY, (Kind.LOAD,)),
+)
+"""What it is, its colour, kinds of steps: of the array the first two, of the vector unit the others."""
+_NARROWEST = 1 / 1500
+"""Of the sentence: what is no wider than a pixel or so is drawn with what comes behind it."""
+
+
+def timeline(facts: Facts) -> Chart:
+    """What the array and the vector unit do when: one sentence, and below it one layer."""
+    program, times = facts.sentence
+    spans = [(step.kind, step.layer, *span) for step, span in zip(program.array, occupied(times.array), strict=True)]
+    spans += [
+        (step.kind, step.layer, *span) for step, span in zip(program.vector, occupied(times.vector), strict=True)
+    ]
+    layers = program.array[-1].layer + 1
+    shown = min(1, layers - 1)  # not the first, which waits for the embeddings
+    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    whole, part = figure.subplots(2, 1)
+    for axes, chosen in ((whole, spans), (part, [span for span in spans if span[1] == shown])):
+        begin, end = min(span[2] for span in chosen), max(span[3] for span in chosen)
+        for row, (_, colour, kinds) in enumerate(_TRACKS):
+            bars = [(begun, ended - begun) for kind, _, begun, ended in chosen if kind in kinds]
+            joined = _joined(sorted(bars), _NARROWEST * (end - begin))
+            axes.broken_barh(joined, (len(_TRACKS) - 1 - row - 0.4, 0.8), color=colour, linewidth=0)
+        axes.set_yticks(range(len(_TRACKS)), [label for label, *_ in reversed(_TRACKS)])
+        axes.set_xlim(begin, end)
+        axes.set_ylim(-0.6, len(_TRACKS) - 0.4)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        _grid(axes, "x")
+    whole.set_title(f"{layers} layers, {facts.design.document.tokens} tokens", loc="left")
+    part.set_title(f"layer {shown}", loc="left")
+    part.set_xlabel("cycles from the start")
+    shares = ", ".join(
+        f"{label} {sum(ended - begun for kind, _, begun, ended in spans if kind in kinds) / times.cycles:.0%}"
+        for label, _, kinds in _TRACKS
+    )
+    text = f"Of {times.cycles:,} cycles: {shares}. Array and vector unit work side by side."
+    return Chart("timeline", "A sentence on the device, hardware model", text, figure)
+
+
+def occupied(moments: Sequence[StepTimes]) -> Iterator[tuple[int, int]]:
+    """(from, to) for which each step has its unit: until it ends, or the next one enters before that."""
+    for number, moment in enumerate(moments):
+        later = moments[number + 1].begun if number + 1 < len(moments) else moment.ended
+        yield moment.begun, min(moment.ended, later)
+
+
+def _joined(bars: Sequence[tuple[int, int]], gap: float) -> list[tuple[int, int]]:
+    """(begin, length) of bars in order, those less than a gap apart made one."""
+    found: list[tuple[int, int]] = []
+    for begin, length in bars:
+        if found and begin - sum(found[-1]) < gap:
+            found[-1] = (found[-1][0], begin + length - found[-1][0])
+        else:
+            found.append((begin, length))
+    return found
 
 
 def cycles(facts: Facts) -> Chart:

@@ -179,6 +179,11 @@ class Facts:
         return design_times(self.design, self.board)
 
     @cached_property
+    def sentence(self) -> tuple[Program, SentenceTimes]:
+        """The steps of one sentence of the full length and their times."""
+        return self.times if self.design.document.batch == 1 else design_times(self.design, self.board, sentences=1)
+
+    @cached_property
     def dense_cycles(self) -> int:
         """The same of the dense model on the same array, of the hardware model."""
         d = self.design.document

@@ -21,14 +21,15 @@ from codesign.boards import load_board
 from codesign.checksums import sealed
 from codesign.design.folder import read_design
 from codesign.hardware.cycles import pipeline_stages
-from codesign.report.charts import accuracy, cycles
+from codesign.program.timeline import StepTimes
+from codesign.report.charts import accuracy, cycles, occupied, timeline
 from codesign.report.facts import read_facts
 from tests.conftest import Outcome
 from tests.report.test_vitis import CORE, TOP
 
 Run = Callable[..., Outcome]
 VOID = {"meta", "br", "img", "hr", "link", "input"}
-CHARTS = {"accuracy", "cycles", "roofline", "resources", "density", "blocks", "memory", "noise"}
+CHARTS = {"accuracy", "timeline", "cycles", "roofline", "resources", "density", "blocks", "memory", "noise"}
 
 
 @dataclass
@@ -204,6 +205,35 @@ def test_a_page_without_simulation(codesign: Run, design: Path) -> None:
     for name in CHARTS:
         with Image.open(design / "report" / f"{name}.png") as picture:
             assert picture.width > 500
+
+
+def test_the_time_line_of_a_sentence(design: Path) -> None:
+    facts = read_facts(read_design(design), load_board("zcu104"))
+    document = facts.design.document
+    chart = timeline(facts)
+    cycles_of_all = document.predicted.cycles
+    assert chart.text.startswith(f"Of {cycles_of_all:,} cycles: weight matrices ")
+    whole, layer = chart.figure.axes
+    assert [text.get_text() for text in whole.get_yticklabels()] == [
+        *("embeddings in", "LayerNorm", "softmax", "attention products", "weight matrices"),
+    ]
+    assert whole.get_title("left") == f"{document.shape.layers} layers, {document.tokens} tokens"
+    assert layer.get_title("left") == "layer 1"
+    # From the start, where embeddings come in, to the last results, whose beats leave a few cycles later.
+    begin, end = whole.get_xlim()
+    assert 0 <= begin < 10
+    assert cycles_of_all - 40 < end <= cycles_of_all
+    # By unit: what it does one after another never takes longer than the sentence, and fills most of it.
+    shares = [int(part) for part in re.findall(r"(\d+)%", chart.text)]
+    assert len(shares) == 5
+    assert all(shares)
+    assert 50 < sum(shares[:2]) <= 100
+    assert sum(shares[2:]) <= 100
+
+
+def test_a_step_has_its_unit_until_the_next_one_enters() -> None:
+    moments = [StepTimes(0, 10), StepTimes(6, 12), StepTimes(20, 25)]
+    assert list(occupied(moments)) == [(0, 6), (6, 12), (20, 25)]
 
 
 def test_a_page_with_simulation(codesign: Run, design: Path) -> None:
