@@ -37,7 +37,8 @@ PACKAGE = "engine_pkg.sv"
 TOP = "engine_top.v"
 """The wrapper for Vivado; its module has this name without the ending."""
 OF_ENCODERS = (
-    *("encoder_memories", "feature_memory", "head_block", "residual_sums", "vector_unit", "vector_walker"),
+    *("encoder_memories", "feature_memory", "head_block", "residual_sums", "weighted_sums"),
+    *("vector_unit", "vector_walker"),
     *("exponential", "normaliser", "deviation", "square_root", "quotient"),
 )
 """Modules that designs of matrices alone are without: their packages lack what these need."""

@@ -49,6 +49,8 @@ class Accelerator:
             requantiser between Q rows. Divides R.
         activation_memory: What the activation and result buffers are made of.
         vector_width: Elements per cycle of the vector unit, a multiple of L; 0: matrices alone.
+        sum_memory: What residual sums, scores and results that wait for the stream are kept in; None: the same.
+        lut_sums: Whether the gains of residual sums are multiplied in LUTs, to leave DSPs to the array.
     """
 
     rows: int
@@ -65,6 +67,8 @@ class Accelerator:
     requant_interval: int = 1
     activation_memory: Storage = Storage.BRAM
     vector_width: int = 0
+    sum_memory: Storage | None = None
+    lut_sums: bool = False
 
     def __post_init__(self) -> None:
         for field in ("rows", "cols", "lanes", "max_tokens", "weight_port_bits", "axi_port_bits", "requant_interval"):
@@ -89,6 +93,10 @@ class Accelerator:
             raise self._refusal("vector_width", f"0 or a multiple of {self.lanes} lanes")
         if self.vector_width and self.dsp_packing > 2:
             raise self._refusal("dsp_packing", "1 or 2 beside a vector unit: K and V have eight bits")
+        if self.sum_memory and not self.vector_width:
+            raise self._refusal("sum_memory", "none without a vector unit")
+        if self.lut_sums and not self.vector_width:
+            raise self._refusal("lut_sums", "false without a vector unit")
         if self.rows % self.requant_interval:
             raise self._refusal("requant_interval", f"a divisor of {self.rows} rows")
 
@@ -103,7 +111,7 @@ class Accelerator:
 
     def for_matrices(self, tokens: int) -> Accelerator:
         """The same array without a vector unit, for matrices alone on so many tokens."""
-        return replace(self, vector_width=0, max_tokens=tokens)
+        return replace(self, vector_width=0, sum_memory=None, lut_sums=False, max_tokens=tokens)
 
     @property
     def held_bits(self) -> int:

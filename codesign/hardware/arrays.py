@@ -132,9 +132,11 @@ _HIGHEST_BITS = 16  # a token's highest score
 _QUOTIENT_BITS = 22  # multiplier and shift
 
 
-def _features(a: Accelerator, features: int, bits: int, words: int, parts: int) -> Array:
+def _features(
+    a: Accelerator, features: int, bits: int, words: int, parts: int, storage: Storage | None = None
+) -> Array:
     """Features × L tokens a word, in parts that are written one by one."""
-    return Array(features * a.lanes * bits, words, a.activation_memory, parts, registered=True)
+    return Array(features * a.lanes * bits, words, storage or a.activation_memory, parts, registered=True)
 
 
 def state_memory(a: Accelerator, words: int) -> Array:
@@ -156,7 +158,7 @@ def value_memory(a: Accelerator, words: int) -> Array:
 def sum_memory(a: Accelerator, words: int) -> Array:
     """Scores and residual sums: V features a word, written R/Q at a time."""
     drained = a.rows // a.requant_interval
-    return _features(a, drained, SUM_BITS, words, a.vector_rows // drained)
+    return _features(a, drained, SUM_BITS, words, a.vector_rows // drained, a.sum_memory)
 
 
 def gain_rom(a: Accelerator, words: int) -> Array:
@@ -171,7 +173,7 @@ def norm_rom(a: Accelerator, words: int) -> Array:
 
 def encoder_results(a: Accelerator, words: int) -> Array:
     """An encoder's results that wait for the stream, V features a word, with two marks."""
-    return Array(a.vector_width * ACTIVATION_BITS + 2, words, a.activation_memory)
+    return Array(a.vector_width * ACTIVATION_BITS + 2, words, a.sum_memory or a.activation_memory)
 
 
 def _of_tokens(a: Accelerator, bits: int, sets: int, reads: int) -> Array:

@@ -111,12 +111,12 @@ def requantiser_dsps(accelerator: Accelerator, dsp_type: DspType) -> int:
 def vector_dsps(accelerator: Accelerator, dsp_type: DspType) -> dict[str, int]:
     """DSPs of what stands around the array in an encoder, by module.
 
-    Three products of each residual sum (two gains, its square), two of each result of LayerNorm (deviation, gain),
-    and for one token at a time its mean and its spread.
+    Of each residual sum its square and, unless these are in LUTs, the products by two gains; two products of each
+    result of LayerNorm (deviation, gain); for one token at a time its mean and its spread.
     """
     drained = accelerator.rows // accelerator.requant_interval * accelerator.lanes
     return {
-        "residual_sums": 3 * drained,
+        "residual_sums": drained * (1 if accelerator.lut_sums else 3),
         "normaliser": 2 * accelerator.vector_width,
         "vector_unit": multiplier_dsps(33, 17, dsp_type) + multiplier_dsps(33, 18, dsp_type),
     }
@@ -177,13 +177,20 @@ def fixed_resources(
         tables: Matrices with an activation by table behind them.
         encoder: What an encoder has beside these; None for matrices alone, with buffers in its place.
     """
-    engine = engine_resources(accelerator, dsp_type, tables, encoder)
-    if encoder is None:
-        return merged(engine, buffer_resources(accelerator, dsp_type, matrices))
+    if encoder is not None:
+        memories = priced_memories(arrays.encoder_memories(accelerator, encoder), dsp_type)
+        return merged(resources_but_memories(accelerator, dsp_type, tables, encoder), memories)
+    engine = engine_resources(accelerator, dsp_type, tables)
+    return merged(engine, buffer_resources(accelerator, dsp_type, matrices))
+
+
+def resources_but_memories(
+    accelerator: Accelerator, dsp_type: DspType, tables: int, encoder: EncoderSizes
+) -> dict[str, Resources]:
+    """Of ``fixed_resources`` of an encoder what does not depend on what its memories are made of."""
     return merged(
-        engine,
+        engine_resources(accelerator, dsp_type, tables, encoder),
         priced_logic(encoder_logic(accelerator, encoder)),
-        priced_memories(arrays.encoder_memories(accelerator, encoder), dsp_type),
         {module: Resources(dsp=count) for module, count in vector_dsps(accelerator, dsp_type).items()},
     )
 

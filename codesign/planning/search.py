@@ -12,6 +12,7 @@ from typing import Any
 from codesign.boards import Board, DspType
 from codesign.errors import InputError
 from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.hardware.arrays import encoder_memories
 from codesign.hardware.cycles import pipeline_stages, token_groups
 from codesign.hardware.dsp import dsp_packing, packing_choices
 from codesign.hardware.images import block_words
@@ -21,7 +22,8 @@ from codesign.hardware.resources import (
     Placed,
     Resources,
     engine_dsps,
-    fixed_resources,
+    priced_memories,
+    resources_but_memories,
     total,
     usable_resources,
     weight_resources,
@@ -48,6 +50,8 @@ LONG_SIDES = (4, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 HIGHEST_COMPRESSION = 50.0
 DENSITY_STEPS = 1000
 LOWEST_STEP = ceil(DENSITY_STEPS / HIGHEST_COMPRESSION)
+_STORAGES = ((Storage.BRAM, None), (Storage.BRAM, Storage.URAM), (Storage.URAM, None))
+"""Of activations, and of sums and results where it is not the same."""
 _NEAREST = 8  # arrays that are tried with shorter sentences where none holds the longest
 _WORTH_A_LOOK = 0.97  # a candidate that cannot be 3 % denser is not worked out
 
@@ -148,6 +152,7 @@ class Search:
         self._designs: dict[tuple[Accelerator, float], Design] = {}
         self._runs: dict[tuple[Accelerator, float], int] = {}
         self._besides: dict[Accelerator, Beside] = {}
+        self._logic: dict[Accelerator, Resources] = {}
         self._fixed: dict[Accelerator, Resources] = {}
         self.candidates = sorted(_candidates(board, work), key=lambda c: (c.at_best(1.0), c.dsps))
 
@@ -158,20 +163,24 @@ class Search:
     def fixed(self, accelerator: Accelerator) -> Resources:
         """What a design takes without weight, index and constant memories."""
         if accelerator not in self._fixed:
-            sparse = sparsify(accelerator, self.distinct, 1.0)
+            plain, dsp_type = _plain(accelerator), self.board.device.dsp_type
             sizes = self._beside(accelerator).sizes
-            dsp_type = self.board.device.dsp_type
-            self._fixed[accelerator] = total(fixed_resources(accelerator, dsp_type, sparse, self.activations, sizes))
+            if plain not in self._logic:
+                self._logic[plain] = total(resources_but_memories(plain, dsp_type, self.activations, sizes))
+            memories = total(priced_memories(encoder_memories(accelerator, sizes), dsp_type))
+            self._fixed[accelerator] = self._logic[plain] + memories
         return self._fixed[accelerator]
 
     def _beside(self, accelerator: Accelerator) -> Beside:
-        if accelerator not in self._besides:
-            self._besides[accelerator] = beside(accelerator, self.work.shape)
-        return self._besides[accelerator]
+        plain = _plain(accelerator)
+        if plain not in self._besides:
+            self._besides[plain] = beside(plain, self.work.shape)
+        return self._besides[plain]
 
     def fits(self, accelerator: Accelerator) -> bool:
         """Whether there is a chance that the design fits."""
-        return self.fixed(accelerator).fits(self.limit)
+        logic = self._logic.get(_plain(accelerator))
+        return (logic is None or logic.fits(self.limit)) and self.fixed(accelerator).fits(self.limit)
 
     def density_that_memory_allows(self, candidate: Candidate) -> float:
         """The density at which the weights alone fill what the rest of the design leaves of the memories.
@@ -322,6 +331,11 @@ class Search:
         return self.evaluate(larger, density).resources.exceeding(self.limit)
 
 
+def _plain(accelerator: Accelerator) -> Accelerator:
+    """An array whatever its memories are made of."""
+    return replace(accelerator, activation_memory=Storage.BRAM, sum_memory=None)
+
+
 def _power_of_two_at_least(value: float) -> int:
     return 1 << max(ceil(value) - 1, 0).bit_length()
 
@@ -350,7 +364,7 @@ def _candidates(board: Board, work: Work) -> Iterator[Candidate]:
     dsp_type = board.device.dsp_type
     available = usable_resources(board).dsp
     clock = work.clock_mhz or board.clock.default_mhz
-    storages = (Storage.BRAM, Storage.URAM) if board.device.uram else (Storage.BRAM,)
+    storages = _STORAGES if board.device.uram else _STORAGES[:1]
     shapes = Counter((m.out_features, m.in_features) for m in work.matrices)
     for rows, cols in _blocks(work):
         blocks = sum(count * ceil_div(n, rows) * ceil_div(k, cols) for (n, k), count in shapes.items())
@@ -376,15 +390,20 @@ def _candidates(board: Board, work: Work) -> Iterator[Candidate]:
                 )
                 dsps = engine_dsps(accelerator, dsp_type)
                 if dsps > available:
+                    # As fast, for more LUTs: only where it has to be.
+                    accelerator = replace(accelerator, lut_sums=True)
+                    dsps = engine_dsps(accelerator, dsp_type)
+                if dsps > available:
                     continue
                 pipeline = pipeline_stages(accelerator, dsp_type) + groups * (interval - 1)
                 fixed = len(work.matrices) * pipeline + beside_cycles(
                     layout_of(accelerator, work.shape), work.shape.layers
                 )
-                for storage, ports in product(storages, every_ports):
+                for (storage, sums), ports in product(storages, every_ports):
                     # A beat of external memory is at most a word of weights.
                     wide = max(port_bits, ports * board.axi.port_bits)
-                    one = replace(accelerator, activation_memory=storage, axi_ports=ports, weight_port_bits=wide)
+                    memories = {"activation_memory": storage, "sum_memory": sums}
+                    one = replace(accelerator, **memories, axi_ports=ports, weight_port_bits=wide)
                     yield Candidate(one, dsps, work.batch * blocks * groups, work.batch * fixed)
 
 

@@ -150,18 +150,18 @@ def _ordered(order: list[ArrayStep | VectorStep], buffers: Iterable[Buffer]) -> 
     vector: list[VectorStep] = []
     for step in order:
         if isinstance(step, ArrayStep):
-            after_vector = max((n + 1 for n, other in enumerate(vector) if _conflict(step, other)), default=0)
-            own = [
-                n + 1
-                for n, other in enumerate(array)
-                if any(other.target.overlaps(read) for read in step.reads)
-                or (step.operand.memory is Memory.STATE and other.residual is not None)
-            ]
-            array.append(replace(step, after_vector=after_vector, after_array=max(own, default=0)))
+            after_vector = _last((_conflict(step, other) for other in reversed(vector)), len(vector))
+            after_array = _last((_own_conflict(step, other) for other in reversed(array)), len(array))
+            array.append(replace(step, after_vector=after_vector, after_array=after_array))
         else:
-            after_array = max((n + 1 for n, other in enumerate(array) if _conflict(step, other)), default=0)
+            after_array = _last((_conflict(step, other) for other in reversed(array)), len(array))
             vector.append(replace(step, after_array=after_array))
     return Program(tuple(array), tuple(vector), _words(buffers))
+
+
+def _last(conflicts: Iterable[bool], count: int) -> int:
+    """Number of the last of so many steps that matters, counted from one, given backwards; 0 where none does."""
+    return next((count - number for number, matters in enumerate(conflicts) if matters), 0)
 
 
 def memory_words(layout: Layout) -> dict[Memory, int]:
@@ -174,6 +174,13 @@ def _words(buffers: Iterable[Buffer]) -> dict[Memory, int]:
     for buffer in buffers:
         sizes[buffer.memory] = max(sizes[buffer.memory], buffer.base + buffer.words)
     return sizes
+
+
+def _own_conflict(step: ArrayStep, before: ArrayStep) -> bool:
+    """Whether the array must wait for its own results."""
+    if any(before.target.overlaps(read) for read in step.reads):
+        return True
+    return step.operand.memory is Memory.STATE and before.residual is not None
 
 
 def _conflict(step: ArrayStep | VectorStep, before: ArrayStep | VectorStep) -> bool:

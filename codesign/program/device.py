@@ -111,6 +111,7 @@ class Encoder:
         norms = len(self.epsilons) * layout.norm_words
         period = max(layout.groups * layout.key_words, layout.norm_words, a.lanes)
         yield "V", a.vector_rows, "features (or keys) of L tokens that the vector unit takes per cycle"
+        yield "LUT_SUMS", int(a.lut_sums), "1: products of residual sums in LUTs"
         yield "FEATURES", layout.hidden, "of the residual stream"
         yield "HEAD_COLUMNS", layout.head_columns, "block columns of a head's features"
         yield "HEAD_ROWS", layout.head_rows, "block rows of them"

@@ -207,9 +207,13 @@ def _design_sentence(accelerator: Accelerator) -> str:
         if accelerator.requant_interval > 1
         else "every row has its own requantiser"
     )
+    other = accelerator.sum_memory
+    kept = f", scores and sums in {other.value.upper()}" if other else ""
+    sums = ", residual sums in LUTs" if accelerator.lut_sums else ""
     return (
         f"{packed.capitalize()} per DSP; {shared}; a vector unit of {accelerator.vector_rows} features ×"
-        f" {accelerator.lanes} tokens per cycle; activations in {accelerator.activation_memory.value.upper()};"
+        f" {accelerator.lanes} tokens per cycle{sums};"
+        f" activations in {accelerator.activation_memory.value.upper()}{kept};"
         f" a {accelerator.weight_port_bits}-bit weight port on chip, {accelerator.axi_ports} AXI port(s) of"
         f" {accelerator.axi_port_bits} bits, streams of {accelerator.stream_bits} bits."
     )

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from codesign.boards import DspType
 from codesign.hardware.accelerator import Accelerator, WeightMemory
-from codesign.hardware.memories import ceil_div
+from codesign.hardware.memories import Storage, ceil_div
 from codesign.hardware.timeline import ExternalMemory
 from codesign.packing.blocks import PackedMatrix, pack
 from codesign.program.build import build_encoder
@@ -21,6 +21,9 @@ from codesign.program.layout import Layout
 from codesign.quantisation.encoder import Activation, Attention, Encoder, Layer, Linear, Norm, constants
 from codesign.simulation.engine import Pauses
 from codesign.simulation.sentences import SentenceRun
+
+_GAINS = ((1 << 16) - 1) * 64 // 127
+"""What the gains of a residual sum come to together, at most (``operations.weighted_sum``)."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +66,12 @@ def random_encoder(layout: Layout, layers: int, density: float, g: np.random.Gen
     def norm(shift: int) -> Norm:
         n = layout.hidden
         gain = g.integers(-32000, 32001, n)
+        one = g.integers(0, _GAINS + 1, n)
+        other = g.integers(0, _GAINS - one + 1)
+        swapped = g.random(n) < 0.5
         return Norm(
-            residual_gain=_tensor(g.integers(1, 16000, n)),
-            added_gain=_tensor(g.integers(1, 16000, n)),
+            residual_gain=_tensor(np.where(swapped, other, one)),
+            added_gain=_tensor(np.where(swapped, one, other)),
             gain=_tensor(gain),
             offset=_tensor(g.integers(-60 << shift, 60 << shift, n)),
             shift=torch.tensor(shift),
@@ -175,5 +181,7 @@ def _draw_array(g: np.random.Generator, head: int, *, external: bool) -> tuple[A
         stream_bits=int(g.choice([0, 32, 64, 128, 256])),
         requant_interval=rows // drained,
         vector_width=vector * lanes,
+        sum_memory=Storage.URAM if g.random() < 0.2 else None,
+        lut_sums=bool(g.random() < 0.5),
     )
     return accelerator, DspType.DSP48E1 if weight_bits == 8 and g.random() < 0.25 else DspType.DSP48E2

@@ -78,8 +78,9 @@ def _array(
     axi: tuple[int, int] = (0, 128),
     stream: int = 0,
     vector: int = 0,
+    luts: bool = False,
 ) -> Accelerator:
-    """``vector``: features of all lanes that the vector unit takes per cycle."""
+    """``vector``: features of all lanes that the vector unit takes per cycle; ``luts``: residual sums in LUTs."""
     ports, width = axi
     return Accelerator(
         rows=rows,
@@ -95,6 +96,7 @@ def _array(
         stream_bits=stream,
         requant_interval=interval,
         vector_width=vector * lanes,
+        lut_sums=luts,
     )
 
 
@@ -162,7 +164,12 @@ DESIGNS = (
         "7 series, 8×8×2, 1 port", False, _E1, _array(8, 8, 2, 1, axi=(1, 64)), _layer(64, 256, _DDR, _BRAM)
     ),
     SynthesisDesign(
-        "encoder 4×4×2", True, _E2, _array(4, 4, 2, 2, tokens=16, port=64, vector=2), _layer(16, 24, _BRAM), heads=2
+        "encoder 4×4×2",
+        True,
+        _E2,
+        _array(4, 4, 2, 2, tokens=16, port=64, vector=2, luts=True),
+        _layer(16, 24, _BRAM),
+        heads=2,
     ),
     SynthesisDesign(
         "encoder 4×8×4, one product per DSP",
@@ -176,7 +183,7 @@ DESIGNS = (
         "encoder 8×4×8 of int4, 1 port",
         True,
         _E2,
-        _array(8, 4, 8, 4, bits=4, tokens=32, axi=(1, 64), port=64, vector=4),
+        _array(8, 4, 8, 4, bits=4, tokens=32, axi=(1, 64), port=64, vector=4, luts=True),
         _layer(24, 32, _DDR, _BRAM),
         heads=3,
     ),
@@ -200,12 +207,17 @@ DESIGNS = (
         "7 series, encoder 8×8×2, 1 port",
         False,
         _E1,
-        _array(8, 8, 2, 2, tokens=64, axi=(1, 64), vector=8),
+        _array(8, 8, 2, 2, tokens=64, axi=(1, 64), vector=8, luts=True),
         _layer(64, 96, _DDR, _BRAM),
         heads=8,
     ),
     SynthesisDesign(
-        "encoder 8×8×4", False, _E2, _array(8, 8, 4, 2, tokens=64, vector=4), _layer(32, 64, _URAM, _BRAM), heads=4
+        "encoder 8×8×4",
+        False,
+        _E2,
+        _array(8, 8, 4, 2, tokens=64, vector=4, luts=True),
+        _layer(32, 64, _URAM, _BRAM),
+        heads=4,
     ),
     SynthesisDesign(
         "encoder 8×8×2, 8 layers",

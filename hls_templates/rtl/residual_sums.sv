@@ -30,7 +30,7 @@ module residual_sums
   localparam int Summed = 4;               // cycles of a residual sum
   localparam int Squared = Summed + 2 + D; // and until the squares of a word are added up
 
-  // ---- Sums: x·g + y·h on two DSPs, the half that rounds added by the first.
+  // ---- Sums.
   logic valid_4;
   drain_t what_4;
   row_place_t place_4;
@@ -46,17 +46,13 @@ module residual_sums
 
   logic [D-1:0][L-1:0][17:0] sum;
   for (genvar d = 0; d < D; d++) begin : g_feature
+    logic [L-1:0][7:0] narrow;
+    weighted_sums u_sums (
+        .clk, .residual_gain(gains[d][15:0]), .value_gain(gains[d][31:16]), .residual(residual[d]), .value(narrow),
+        .sum(sum[d])
+    );
     for (genvar l = 0; l < L; l++) begin : g_lane
-      logic signed [47:0] first, both;
-      logic unused;  // above the sum and behind the point
-      assign unused = &{1'b0, both};
-      dsp_cell #(.A_BITS(17), .B_BITS(8), .PORT_C(1'b1)) u_residual (
-          .clk, .a({16'd0, gains[d][15:0]}), .b(32'($signed(residual[d][l]))), .added(48'sd32), .sum(first)
-      );
-      dsp_cell #(.A_BITS(17), .B_BITS(8), .OPERAND_STAGES(2)) u_value (
-          .clk, .a({16'd0, gains[d][31:16]}), .b(32'($signed(value[d][l][7:0]))), .added(first), .sum(both)
-      );
-      assign sum[d][l]     = both[23:6];
+      assign narrow[l]     = value[d][l][7:0];
       assign element[d][l] = what_4.target == TO_SUMS ? sum[d][l] : 18'($signed(value_4[d][l]));
     end
   end

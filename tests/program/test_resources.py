@@ -89,6 +89,11 @@ def test_dsps_by_hand() -> None:
     # 4·4 residual sums: two gains, a square; 12·4 elements of LayerNorm: two; mean and spread of a token: two each.
     assert (parts["residual_sums"].dsp, parts["normaliser"].dsp, parts["vector_unit"].dsp) == (48, 96, 4)
     assert total(parts).dsp == 192 + 32 + 48 + 96 + 4
+    # With the gains' products in LUTs, the squares alone are left.
+    luts = replace(LAYOUT, accelerator=replace(LAYOUT.accelerator, lut_sums=True))
+    other = encoder_resources(luts, E2, encoder_sizes(luts, LAYERS), placed(luts, LAYERS))
+    assert total(other).dsp == 192 + 32 + 16 + 96 + 4
+    assert other["residual_sums"].lut > parts["residual_sums"].lut + 16 * 100
     assert "activation_buffers" not in parts
 
 
@@ -115,6 +120,11 @@ def test_memories_by_hand() -> None:
     in_uram = Layout(replace(ARRAY, activation_memory=Storage.URAM), 48, 96, 4)
     moved = encoder_resources(in_uram, E2, sizes, placed(in_uram, LAYERS))["encoder_memories"]
     assert (moved.uram, moved.bram18) == (6 + 3 * 2 + 3 * 2 + 2 * 2 + 3 * 4, 4)
+    # Or the sums alone, and the results that wait for the stream: 386 of 72 bits.
+    sums = Layout(replace(ARRAY, sum_memory=Storage.URAM), 48, 96, 4)
+    some = encoder_resources(sums, E2, sizes, placed(sums, LAYERS))
+    assert (some["encoder_memories"].uram, some["encoder_memories"].bram18) == (3 * 4, 11 * 5 + 3 * 8 + 2 * 4 + 4)
+    assert (some["result_store"].uram, some["result_store"].bram18) == (6, 0)
 
 
 def test_memories_of_a_token_group_are_distributed_however_deep() -> None:

@@ -72,6 +72,23 @@ def test_random_encoders(simulators: Path, seed: int) -> None:
     assert outcome.exact or run.pauses != Pauses()
 
 
+@pytest.mark.parametrize("lut_sums", [False, True])
+def test_residual_sums_in_dsps_and_in_luts(simulators: Path, lut_sums: bool) -> None:
+    """Gains up to the largest that there are, and the most negative factors."""
+    array = replace(ARRAY, lut_sums=lut_sums)
+    drawn = random_encoder(Layout(array, 24, 36, 2), 1, 0.5, np.random.default_rng(3))
+    gains = [drawn.constants[f"layers.0.attention_norm.{side}_gain"] for side in ("residual", "added")]
+    gains[0][0], gains[1][0] = 33025, 0
+    gains[0][1], gains[1][1] = 0, 33025
+    gains[0][2], gains[1][2] = 16513, 16512
+    run = run_of(drawn, 7, 2)
+    run.sentences[0, :3, 0] = -127
+    outcome = outcome_of(run, simulators)
+    assert outcome.status == 2
+    assert outcome.right, [(step.name, step.mismatches) for step in outcome.steps if step.mismatches]
+    assert outcome.exact
+
+
 def test_a_fault_is_found_where_it_begins(simulators: Path) -> None:
     """Softmax that forgets to round: scores are still right, what follows is not."""
     run = run_of(encoder(), 12)
