@@ -55,7 +55,7 @@ def brute_force(board: Board, work: Work, density: float) -> list[Design]:
             needed = rows * cols * 8 / ceil(work.tokens / lanes)  # bits per cycle that hide the fetch of a block
             memory_bits = 8 * board.read_bytes_per_second / (clock * 1e6)
             most_ports = min(board.axi.ports, max(1, ceil(min(needed, memory_bits) / board.axi.port_bits)))
-            storages = [(one, other) for one in Storage for other in (None, *Storage)]
+            storages = [(Storage.BRAM, None), (Storage.BRAM, Storage.URAM), (Storage.URAM, None)]
             for (storage, sums), axi_ports in product(storages, [n for n in (1, 2, 4, 8) if n <= most_ports]):
                 accelerator = Accelerator(
                     rows=rows,

@@ -347,8 +347,9 @@ def test_the_embedded_default(codesign: Run, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "design")  # looked at in tests/quantisation
     metrics = check_folder(tmp_path)
     # It has learnt what neither a bag of words nor the first noun tells (test_agreement.py), and pruning leaves it
-    # most of that; and it has not learnt all, so that there is something to lose.
-    assert 92 < metrics["dense"] < 99
-    assert 90 < metrics["pruned"] < 99
-    assert 90 < metrics["integer"] < 99
+    # most of that; and it has not learnt all, so that there is something to lose. Sums in other orders, as with other
+    # numbers of threads, lead to other weights.
+    assert 88 < metrics["dense"] < 99
+    assert 86 < metrics["pruned"] < 99
+    assert 86 < metrics["integer"] < 99
     assert metrics["predicted_speedup"] > 1.3
