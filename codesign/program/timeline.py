@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from codesign.boards import DspType
@@ -60,6 +60,13 @@ class StepTimes:
 
     begun: int
     ended: int
+
+
+def occupied(moments: Sequence[StepTimes]) -> Iterator[tuple[int, int]]:
+    """(from, to) for which each step has its unit: until it ends, or the next one enters before that."""
+    for number, moment in enumerate(moments):
+        later = moments[number + 1].begun if number + 1 < len(moments) else moment.ended
+        yield moment.begun, min(moment.ended, later)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from codesign.hardware.resources import RESOURCES, usable_resources
 from codesign.program.steps import Kind
-from codesign.program.timeline import StepTimes
+from codesign.program.timeline import occupied
 from codesign.report.block_map import TITLES, block_map_figure
 from codesign.report.facts import Facts, Scores
 from codesign.report.vitis_text import NOT_GIVEN
@@ -173,13 +173,6 @@ def timeline(facts: Facts) -> Chart:
     )
     text = f"Of {times.cycles:,} cycles: {shares}. Array and vector unit work side by side."
     return Chart("timeline", "A sentence on the device, hardware model", text, figure)
-
-
-def occupied(moments: Sequence[StepTimes]) -> Iterator[tuple[int, int]]:
-    """(from, to) for which each step has its unit: until it ends, or the next one enters before that."""
-    for number, moment in enumerate(moments):
-        later = moments[number + 1].begun if number + 1 < len(moments) else moment.ended
-        yield moment.begun, min(moment.ended, later)
 
 
 def _joined(bars: Sequence[tuple[int, int]], gap: float) -> list[tuple[int, int]]:

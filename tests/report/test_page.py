@@ -21,8 +21,8 @@ from codesign.boards import load_board
 from codesign.checksums import sealed
 from codesign.design.folder import read_design
 from codesign.hardware.cycles import pipeline_stages
-from codesign.program.timeline import StepTimes
-from codesign.report.charts import accuracy, cycles, occupied, timeline
+from codesign.program.timeline import StepTimes, occupied
+from codesign.report.charts import accuracy, cycles, timeline
 from codesign.report.facts import read_facts
 from tests.conftest import Outcome
 from tests.report.test_vitis import CORE, TOP
