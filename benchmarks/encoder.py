@@ -183,8 +183,8 @@ def page(counted: Mapping[str, Counted]) -> Iterator[str]:
         f"{MINI.name}'s shape on {BOARD}, {TOKENS} tokens, int8; cycles from start to last beat, embeddings in, last"
         " layer out, of the hardware model with the blocks of every matrix spread evenly. Every line has the array"
         " that is best for it; speed-up is over the dense model's own best array. Needed: what the array would take"
-        " at full rate for kept blocks and attention products alone. Milliseconds rest on the board file's clock, which"
-        " no synthesis supports yet."
+        " at full rate for kept blocks and attention products alone. Milliseconds rest on the board file's clock,"
+        " which no synthesis supports yet."
     )
     yield ""
     yield (
