@@ -24,6 +24,9 @@ from codesign.quantisation.encoder import Encoder as IntegerEncoder
 from codesign.simulation.engine import EngineRun, Pauses, Simulator, Stage, external_part, prepare, run_built, silent
 from codesign.simulation.reference import StepWords, outputs, reference
 
+ROOM = 16
+"""Sentences in one start, the most: a start takes about a second of its own."""
+
 
 @dataclass(frozen=True)
 class SentenceRun:
@@ -139,7 +142,7 @@ def prepare_sentences(
     *,
     waves: bool = False,
     fast_build: bool = False,
-    room: int = 2,
+    room: int = ROOM,
     stage: Stage = silent,
 ) -> Simulator:
     """Build the engine where that is needed: a simulator for every run that differs in its sentences alone.

@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -29,14 +30,15 @@ from codesign.files import read_json, write_bytes
 from codesign.pruning.finished import read_data
 from codesign.simulation.engine import Simulator, Stage, silent
 from codesign.simulation.outcome import ScoreRecord
-from codesign.simulation.sentences import SentenceOutcome, SentenceRun, prepare_sentences, simulate_sentences
+from codesign.simulation.sentences import ROOM, SentenceOutcome, SentenceRun, prepare_sentences, simulate_sentences
 from codesign.simulation.whole import Batch, WholeDesign
 from codesign.tasks.data import drawn, tokenised
 from codesign.tasks.metrics import score
 from codesign.tasks.task import Task
 
-_ROOM = 16
-"""Sentences in one start, the most: a start takes about a second of its own."""
+_LITTLE = 4e9
+"""Products that the array could make in all cycles of all sentences, up to which a simulator that compiles faster and
+runs slower takes less time in all: a rough choice."""
 
 Shown = Callable[[Iterator[int], int], Iterator[int]]
 """Passes on what has been done, given how much there is: a progress bar."""
@@ -138,9 +140,11 @@ def simulate_split(
         InputError: A simulation failed.
     """
     began = time.monotonic()
-    run = replace(whole.run, traced=False)
-    simulator = prepare_sentences(run, work, room=_ROOM, stage=stage)
     inputs = [whole.embeddings(row)[0] for row in rows.sentences]
+    little = _products(whole, [sentence.shape[1] for sentence in inputs]) < _LITTLE
+    # Little work is done by the simulator that the design's own sentences have been run on.
+    run = replace(whole.run, traced=little)
+    simulator = prepare_sentences(run, work, fast_build=little, stage=stage)
     digest = hashlib.sha256(f"{simulator.built.name} {whole.design.document.checksum} {whole.latency}".encode())
     for sentence in inputs:
         digest.update(f"{sentence.shape}".encode() + sentence.tobytes())
@@ -195,8 +199,19 @@ def _chunks(lengths: Sequence[int]) -> Iterator[list[int]]:
     """Numbers of sentences of the same length, so many at a time; the longest first, so that no job waits for one."""
     for length in sorted(set(lengths), reverse=True):
         alike = [number for number, one in enumerate(lengths) if one == length]
-        for first in range(0, len(alike), _ROOM):
-            yield alike[first : first + _ROOM]
+        for first in range(0, len(alike), ROOM):
+            yield alike[first : first + ROOM]
+
+
+def _products(whole: WholeDesign, lengths: Sequence[int]) -> float:
+    """Of the array at full rate for as long as all sentences take, about."""
+    run, counts = whole.run, Counter(lengths)
+    shape = whole.design.document.shape.hidden
+    cycles = sum(
+        count * replace(run, sentences=np.zeros((1, shape, length), np.int8)).predicted().cycles
+        for length, count in counts.items()
+    )
+    return float(cycles * whole.design.document.accelerator.macs_per_cycle)
 
 
 def _simulate(run: SentenceRun, simulator: Simulator, folder: Path, number: int) -> tuple[int, Chunk]:
@@ -216,7 +231,7 @@ def _simulate(run: SentenceRun, simulator: Simulator, folder: Path, number: int)
 def _chunk(outcome: SentenceOutcome) -> Chunk:
     return Chunk(
         outcome.outputs,
-        sum(outcome.mismatches),
+        sum(outcome.mismatches) + sum(step.mismatches for step in outcome.steps),
         outcome.predicted_cycles,
         outcome.counted_cycles,
         outcome.moments_off,

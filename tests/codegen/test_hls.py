@@ -43,9 +43,9 @@ SHAPES = [
 ]
 
 
-def everywhere(board: str = "zcu104", ports: int = 2) -> HlsDesign:
+def everywhere(board: str = "zcu104", ports: int = 2, port_bits: int = 128) -> HlsDesign:
     """A design with weights in all three memories."""
-    array = replace(ARRAY, axi_ports=ports, weight_port_bits=128)
+    array = replace(ARRAY, axi_ports=ports, weight_port_bits=port_bits)
     return design_of_runs(load_board(board), [random_run(array, SHAPES, 10, 2)], f"random on {board}")
 
 
@@ -325,8 +325,18 @@ def test_the_pynq_driver_runs_the_kernel(
     assert b"".join(sent[-3:] if interface is Interface.AXIS else sent[-1:]) == b"".join(packets)
     # Before the start no line of the results' buffer may be dirty, behind it none may be old.
     start = len(cache) - 1 - cache[::-1].index(("start", 0))
-    assert ("flush", len(answer)) in cache[start - 3 : start]
-    assert cache[start - 1] == cache[-1] == ("invalidate", len(answer))
+    asked = [("flush", len(b"".join(packets))), ("flush", len(answer)), ("invalidate", len(answer))]
+    assert cache[start - 3 : start] == asked
+    assert cache[-1] == ("invalidate", len(answer))
+    loading = uram_beats(design.accelerator, design.images)
+    assert (
+        buffers[written[0]["weights"]].tobytes() if interface is Interface.M_AXI else sent[0]
+    ) == loading.tobytes()
+    assert driver["LOAD_CYCLES"] == len(loading)
+    # What was read by the engine before is out of the cache too: weights for URAM and those of each port.
+    sizes = [len(files["weights/ddr.bin"]) // 2] * 2 + [loading.size]
+    loaded = cache.index(("start", 0))
+    assert cache[:loaded] == [("flush", size) for size in sizes]
     if interface is Interface.AXIS:
         # One packet for each matrix, in either direction: what the DMA's length register must hold, and no more.
         assert sorted(transfers[1:]) == sorted(map(len, packets + np.split(answer, np.cumsum(results_of)[:-1])))
@@ -546,7 +556,7 @@ template <typename... Arguments> run called(Arguments&&... arguments) {
 @pytest.mark.parametrize("flipped", [None, 0, -1])
 def test_the_xrt_driver_runs_the_kernel(tmp_path: Path, flipped: int | None) -> None:
     """Against a card in memory, whose kernel keeps what it reads and knows what it must give."""
-    design = everywhere("u50")
+    design = everywhere("u50", port_bits=160)  # no whole beats of 64
     (run,) = design.runs
     files = hls_files(design)
     write_project(tmp_path / "p", files)

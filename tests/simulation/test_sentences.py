@@ -44,7 +44,7 @@ def run_of(drawn: RandomEncoder, tokens: int, sentences: int = 1, seed: int = 1)
 
 
 def outcome_of(run: SentenceRun, work: Path) -> SentenceOutcome:
-    return simulate_sentences(run, prepare_sentences(run, work, fast_build=True, room=max(len(run.sentences), 2)))
+    return simulate_sentences(run, prepare_sentences(run, work, fast_build=True))
 
 
 # The last group partly empty, one group that is full, one token, two sentences.
