@@ -22,7 +22,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -186,15 +186,24 @@ def clear_scratch(scratch: Path) -> tuple[Path, ...]:
     if not _is_own_folder(scratch):
         return ()
     left = tuple(_scratch_strangers(scratch))
-    for path in sorted(scratch.rglob("*"), reverse=True):
+    _clear(scratch, left)
+    return left
+
+
+def clear_checkpoint(folder: Path) -> None:
+    """Remove one of the checkpoints of a phase; what no command has written stays there."""
+    _clear(folder, tuple(_scratch_strangers(folder.parent)))
+
+
+def _clear(folder: Path, left: Collection[Path]) -> None:
+    for path in sorted(folder.rglob("*"), reverse=True):
         if _is_own_folder(path):
             if not any(path.iterdir()):
                 path.rmdir()
         elif path not in left:
             path.unlink()
-    if not any(scratch.iterdir()):
-        scratch.rmdir()
-    return left
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def check_output(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from codesign.errors import InputError
 from codesign.files import write_bytes
+from codesign.outputs import clear_checkpoint
 from codesign.pruning.distillation import Distillation, distillation_loss
 from codesign.pruning.padding import collator
 from codesign.pruning.progress import STATE, complete_checkpoints
@@ -223,6 +223,10 @@ class _PruningTrainer(Trainer):
         return (loss, found) if return_outputs else loss
 
 
+_KEPT = 2
+"""Checkpoints of a phase: the last one, and one before it in case that it is incomplete."""
+
+
 class _Hook(TrainerCallback):
     """Calls an ``AfterStep`` and keeps its state with each checkpoint."""
 
@@ -236,6 +240,10 @@ class _Hook(TrainerCallback):
         if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             write_bytes(folder / STATE, save({name: t.cpu().contiguous() for name, t in self.after.state().items()}))
+            # Not by transformers, which would take along whatever else has been put into them.
+            for old in complete_checkpoints(folder.parent)[:-_KEPT]:
+                if str(old) != state.best_model_checkpoint:
+                    clear_checkpoint(old)
 
 
 class _Show(TrainerCallback):
@@ -310,7 +318,6 @@ def make_trainer(
         eval_strategy="epoch" if validation is not None else "no",
         save_strategy="steps" if by_steps else "epoch",
         save_steps=save_steps or MOST_STEPS,
-        save_total_limit=2,
         load_best_model_at_end=stopping,
         metric_for_best_model=metric if stopping else None,
         greater_is_better=True if stopping else None,
@@ -351,7 +358,7 @@ def last_checkpoint(folder: Path) -> Path | None:
     complete = complete_checkpoints(folder)
     for path in folder.glob("checkpoint-*"):
         if path not in complete:
-            shutil.rmtree(path)
+            clear_checkpoint(path)
     return complete[-1] if complete else None
 
 

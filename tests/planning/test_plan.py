@@ -56,7 +56,10 @@ def brute_force(board: Board, work: Work, density: float) -> list[Design]:
             memory_bits = 8 * board.read_bytes_per_second / (clock * 1e6)
             most_ports = min(board.axi.ports, max(1, ceil(min(needed, memory_bits) / board.axi.port_bits)))
             storages = [(Storage.BRAM, None), (Storage.BRAM, Storage.URAM), (Storage.URAM, None)]
-            for (storage, sums), axi_ports in product(storages, [n for n in (1, 2, 4, 8) if n <= most_ports]):
+            every_ports = [n for n in (1, 2, 4, 8) if n <= most_ports]
+            for (storage, sums), axi_ports, luts in product(storages, every_ports, (False, True)):
+                if Storage.URAM in (storage, sums) and not limit.uram:
+                    continue
                 accelerator = Accelerator(
                     rows=rows,
                     cols=cols,
@@ -76,6 +79,7 @@ def brute_force(board: Board, work: Work, density: float) -> list[Design]:
                     requant_interval=interval,
                     activation_memory=storage,
                     sum_memory=sums,
+                    lut_sums=luts,
                     vector_width=vector * lanes,
                 )
                 sparse = sparsify(accelerator, work.matrices, density)

@@ -82,6 +82,23 @@ def test_each_step_is_followed_once_with_its_learning_rate(tmp_path: Path) -> No
     assert found.name == "checkpoint-14"
 
 
+def test_old_checkpoints_go_but_for_what_the_user_has_put_there(tmp_path: Path) -> None:
+    """Checkpoints at 4, 8, 12 and 14 steps: two are kept; a file of the user's in the first one stays."""
+
+    class Meddled(Recorder):
+        def after_step(self, step: int, learning_rate: float) -> None:
+            if step == 6:
+                (tmp_path / "checkpoint-4" / "thesis.txt").write_text("x")
+
+    recorder = Meddled()
+    run_phase(_trainer(Phase("p", 2, 1e-3, batch_size=8, save_steps=4), tmp_path, recorder), recorder, tmp_path)
+    found = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert {name for name in found if name.startswith("checkpoint-4")} == {"checkpoint-4", "checkpoint-4/thesis.txt"}
+    assert {name for name in found if "/" not in name} == {"checkpoint-4", "checkpoint-12", "checkpoint-14"}
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-14"
+    assert (tmp_path / "checkpoint-4" / "thesis.txt").read_text() == "x"
+
+
 @pytest.mark.parametrize(("most", "kept"), [(3, "checkpoint-6"), (7, "checkpoint-7")])
 def test_no_more_than_so_many_steps_are_ever_lost(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, most: int, kept: str
