@@ -1,7 +1,7 @@
 """Whole sentences on the device: ``python -m benchmarks.encoder [--simulate]`` writes docs/results/encoder.md.
 
 What a sentence of 128 tokens takes at several compressions, each on the best array for it, where its cycles go, and
-what others publish of whole encoders. With ``--simulate`` two of the designs run one sentence through the generated
+what others publish of whole encoders. With ``--simulate`` some of the designs run one sentence through the generated
 SystemVerilog, with random weights and masks: every bit of every step and every cycle compared. That takes some
 minutes and gigabytes for BERT-base; without it, the page keeps what was counted before.
 """

@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from codesign.report import console as shown
-from codesign.report.console import asking, say, working
+from codesign.report.console import asking, console, say, working
+from codesign.report.prune_text import prune_text
 
 
 def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,6 +48,24 @@ def test_a_spinner_with_the_time_on_a_terminal(monkeypatch: pytest.MonkeyPatch) 
 def test_names_are_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
     say("wrote out[/dim]: [bold]")
     assert capsys.readouterr().out == "wrote out[/dim]: [bold]\n"
+
+
+def test_a_run_s_folder_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    predicted = SimpleNamespace(latency_ms=1.0, cycles=300, speedup=2.0)
+    hardware = SimpleNamespace(compression=lambda _: 2.0, plan=SimpleNamespace(budget="[bold]2×"))
+    outcome: Any = SimpleNamespace(
+        headline=("f1", 90.0, 89.0),
+        hardware=hardware,
+        predicted=predicted,
+        masks={},
+        task=SimpleNamespace(name="a[/dim]b"),
+    )
+    for part in prune_text(outcome, Path("out[red]")):
+        console().print(part, highlight=False, soft_wrap=True)
+    told = capsys.readouterr().out
+    assert "wrote out[red] (checkpoint" in told
+    assert "a[/dim]b f1" in told
+    assert "(budget: [bold]2×)" in told
 
 
 @pytest.mark.parametrize(("model", "told"), [("bert-base-uncased", True), ("org/model", True), (None, False)])
