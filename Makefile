@@ -61,7 +61,7 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto  # a worker for each core: more threads would wait for each other
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.planner

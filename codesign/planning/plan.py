@@ -104,6 +104,11 @@ def make_plan(board: Board, work: Work, budget: Budget | None = None, shown: Pro
             raise _impossible_on_chip(search)
         found = _choose_for_speed(search, budget.value or 0.0)
     choice, density, near = found
+    wide = search.widened(choice, density, goal)
+    if wide != choice and budget.kind is BudgetKind.ON_CHIP:
+        # Wide words fill memories better.
+        density = search.densest(wide, goal, density)
+    choice = wide
     chosen = search.evaluate(choice, density)
     pareto = search.pareto(density)
     others: dict[tuple[int, int], Design] = {}

@@ -263,9 +263,33 @@ class Search:
 
     def densest(self, accelerator: Accelerator, target: Target, floor: float) -> float:
         """The highest density at which a design that meets the budget at ``floor`` still does."""
-        candidate = next(c for c in self.candidates if c.accelerator == accelerator)
+        port = accelerator.weight_port_bits
+        candidate = next(c for c in self.candidates if replace(c.accelerator, weight_port_bits=port) == accelerator)
+        candidate = replace(candidate, accelerator=accelerator)
         step = self._highest_step(candidate, target, int(floor * DENSITY_STEPS), DENSITY_STEPS)
         return max(step / DENSITY_STEPS, floor)
+
+    def widened(self, accelerator: Accelerator, density: float, target: Target) -> Accelerator:
+        """The same array with the widest path for weights that costs nothing that was wanted.
+
+        Sentences of all tokens do not wait for weights; those of few tokens do, at up to a block per cycle.
+        """
+        now = self.evaluate(accelerator, density)
+        if now.streamed == len(now.layers):
+            return accelerator
+        wide = _power_of_two_at_least(accelerator.block_bits)
+        while wide > accelerator.weight_port_bits:
+            one = replace(accelerator, weight_port_bits=wide)
+            design = self.evaluate(one, density)
+            if (
+                design.resources.fits(self.limit)
+                and target.meets(design)
+                and design.streamed <= now.streamed
+                and self.exact_cycles(one, density) <= self.exact_cycles(accelerator, density)
+            ):
+                return one
+            wide //= 2
+        return accelerator
 
     def _each(self, what: str, candidates: list[Candidate] | None = None) -> Iterator[Candidate]:
         """Candidates one after another, shown as they pass."""

@@ -64,7 +64,10 @@ def choose_masks(run: Run, importance: dict[str, Tensor], number: int, count: in
 
     masks = select(importance, cost, allows, rules, present)
     # The goal is a part of them already, unless only the cheapest blocks have room.
-    return masks if rules.balance is not None else {name: masks[name] | goal[name] for name in masks}
+    if rules.balance is None:
+        return {name: masks[name] | goal[name] for name in masks}
+    # Both together may not be balanced: where the cheapest blocks are gone from these, the goal itself, at once.
+    return masks if hardware.allows(least(hardware.counted, rules, masks)) else goal
 
 
 def check_budget(hardware: Hardware, settings: Settings) -> None:

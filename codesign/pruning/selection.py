@@ -78,12 +78,12 @@ def select(
     worth = {name: torch.where(present[name], worth[name], -1.0) for name in names}
     sizes = [worth[name].numel() for name in names]
 
-    def ordered(floors: Mapping[str, Tensor]) -> Tensor:
+    def ordered(worth: Masks, floors: Mapping[str, Tensor]) -> Tensor:
         """Every block's key: infinite where a floor protects it, below 0 where it is gone."""
         keys = [worth[name].flatten().index_fill(0, floors[name], torch.inf) for name in names]
         return torch.where(torch.cat([present[name].flatten() for name in names]), torch.cat(keys), -1.0)
 
-    def masks(order: Tensor, kept: int, filling: Mapping[str, int] | None) -> Masks:
+    def masks(worth: Masks, order: Tensor, kept: int, filling: Mapping[str, int] | None) -> Masks:
         chosen = torch.zeros(order.numel(), dtype=torch.bool)
         chosen[order[:kept]] = True
         parts = torch.split(chosen, sizes)
@@ -97,25 +97,25 @@ def select(
     # Floors of the best blocks; where the budget has room for the cheapest only, those: what was found possible
     # before is not refused later. Blocks that cost no cycles may cost memory: then they are left out.
     tried: Masks | None = None
-    for filling, floors in product((free, None), _floors(worth, present, rules, cheapest)):
-        flat = ordered(floors)
+    for filling, (valued, floors) in product((free, None), _floors(worth, rules, cheapest)):
+        flat = ordered(valued, floors)
         order = flat.argsort(descending=True, stable=True)
         fewest, most = int((flat == torch.inf).sum()), int((flat >= 0).sum())
-        tried = tried or masks(order, fewest, filling)
-        if allows(masks(order, fewest, filling)):
+        tried = tried or masks(valued, order, fewest, filling)
+        if allows(masks(valued, order, fewest, filling)):
             break
     else:
         assert tried is not None
         raise impossible(tried, rules, reached)
-    if allows(masks(order, most, filling)):
-        return masks(order, most, filling)
+    if allows(masks(valued, order, most, filling)):
+        return masks(valued, order, most, filling)
     while most - fewest > 1:
         middle = (fewest + most) // 2
-        if allows(masks(order, middle, filling)):
+        if allows(masks(valued, order, middle, filling)):
             fewest = middle
         else:
             most = middle
-    return masks(order, fewest, filling)
+    return masks(valued, order, fewest, filling)
 
 
 def _best_of_rows(worth: Tensor, count: int) -> Tensor:
@@ -125,19 +125,24 @@ def _best_of_rows(worth: Tensor, count: int) -> Tensor:
 
 
 def _floors(
-    worth: Masks, present: Masks, rules: Rules, cheapest: Mapping[str, Tensor] | None
-) -> Iterator[dict[str, Tensor]]:
-    """Numbers of the blocks that floors protect in each matrix, from the best choice to the cheapest."""
+    worth: Masks, rules: Rules, cheapest: Mapping[str, Tensor] | None
+) -> Iterator[tuple[Masks, dict[str, Tensor]]]:
+    """Numbers of the blocks that floors protect in each matrix, from the best choice to the cheapest.
+
+    With each choice what blocks are worth, that no balancing may prefer others to the cheapest.
+    """
     best = {name: values.flatten().argsort(descending=True, stable=True) for name, values in worth.items()}
-    floor = {name: _floor(values.numel(), rules) for name, values in worth.items()}
-    yield {name: order[: floor[name]] for name, order in best.items()}
+    yield worth, {name: order[: _floor(order.numel(), rules)] for name, order in best.items()}
     if cheapest is None:
         return
-    orders = {name: _cheapest(weight) for name, weight in cheapest.items()}
-    yield {name: order[present[name].flatten()[order]][: floor[name]] for name, order in orders.items()}
+    fewest = {name: _lightest(cheapest[name].cpu(), values >= 0, rules) for name, values in worth.items()}
+    raised = {
+        name: torch.where(fewest[name], 1 + values.clamp_min(0).sum(), values) for name, values in worth.items()
+    }
+    yield raised, {name: mask.flatten().nonzero()[:, 0] for name, mask in fewest.items()}
 
 
-def least(weights: Mapping[str, Tensor], rules: Rules) -> Masks:
+def least(weights: Mapping[str, Tensor], rules: Rules, present: Masks | None = None) -> Masks:
     """The fewest blocks that floor and balance allow, those of least weight; of these, as many in every block row.
 
     Block rows of few blocks last as long as those of some more: rows alike take the least time.
@@ -145,24 +150,27 @@ def least(weights: Mapping[str, Tensor], rules: Rules) -> Masks:
     Args:
         weights: Per matrix what each of its blocks counts, block rows × block columns.
         rules: Floor and balance.
+        present: Blocks to choose from; every matrix's block rows balanced.
     """
-    found = {}
-    for name, weight in weights.items():
-        kept = _floor(weight.numel(), rules)
-        mask = torch.zeros(weight.numel(), dtype=torch.bool)
-        mask[_cheapest(weight)[:kept]] = True
-        mask = mask.view_as(weight)
-        if rules.balance is not None:
-            # What weighs least is worth most: of as many blocks, the most in all is the least weight.
-            mask = balanced((weight.max() + 1 - weight).double(), mask, rules.balance)
-        found[name] = mask
-    return found
+    if present is None:
+        present = {name: torch.ones_like(weight, dtype=torch.bool) for name, weight in weights.items()}
+    return {name: _lightest(weight, present[name], rules) for name, weight in weights.items()}
 
 
-def _cheapest(weight: Tensor) -> Tensor:
-    """Numbers of a matrix's blocks: the lightest first, of those the last of each row, the second last and so on."""
+def _lightest(weight: Tensor, present: Tensor, rules: Rules) -> Tensor:
+    """The fewest of a matrix's blocks that floor and balance allow, of least weight, among those that are there.
+
+    Of the lightest the last of each row first, then the second last and so on.
+    """
     by_column = torch.arange(weight.numel()).view_as(weight).T.flatten().flip(0)
-    return by_column[weight.flatten()[by_column].argsort(stable=True)]
+    order = by_column[weight.flatten()[by_column].argsort(stable=True)]
+    mask = torch.zeros(weight.numel(), dtype=torch.bool)
+    mask[order[present.flatten()[order]][: _floor(weight.numel(), rules)]] = True
+    mask = mask.view_as(weight)
+    if rules.balance is not None:
+        # What weighs least is worth most: of as many blocks, the most in all is the least weight.
+        mask = balanced(torch.where(present, weight.max() + 1 - weight, -1).double(), mask, rules.balance)
+    return mask
 
 
 def impossible(masks: Masks, rules: Rules, reached: Callable[[Masks], str] | None) -> InputError:

@@ -10,206 +10,23 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from codesign.boards import DspType
 from codesign.codegen.rtl import RTL
 from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory
+from codesign.program.layout import Layout
 from codesign.shipped import data_folder
 from codesign.simulation.engine import EngineRun, Pauses, simulate, simulate_interfaces
-from codesign.simulation.fuzz import differences
+from codesign.simulation.fuzz import differences, sentence_differences
+from codesign.simulation.planted import ENCODER_FAULTS, FAULTS, Fault
 from codesign.simulation.random_designs import SMALL_ARRAY, RandomMatrix, random_run
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One change of one source.
-
-    Attributes:
-        what: The mistake, in words.
-        file: Of ``hls_templates/rtl``.
-        right: Text that is there once.
-        wrong: What stands there instead.
-    """
-
-    what: str
-    file: str
-    right: str
-    wrong: str
-
-
-FAULTS = (
-    Fault("activations unsigned", "pe_array.sv", "32'($signed(late[2*d]))", "32'(late[2*d])"),
-    Fault(
-        "weights unsigned",
-        "pe_array.sv",
-        "assign weight[c] = 32'($signed(weights[r][c]));",
-        "assign weight[c] = 32'(weights[r][c]);",
-    ),
-    Fault("borrow of the lower field kept", "pe_row.sv", " + SUM_BITS'(result[FIELD_SHIFT-1])", ""),
-    Fault(
-        "lower field one bit short",
-        "pe_row.sv",
-        "result[FIELD_SHIFT-1:0]));\n          partial[0][1]",
-        "result[FIELD_SHIFT-2:0]));\n          partial[0][1]",
-    ),
-    Fault("cascade skips a DSP", "pe_row.sv", ".added(cascade[k])", ".added(cascade[k > 1 ? k - 1 : k])"),
-    Fault("short cascade not delayed", "pe_row.sv", ".CYCLES(CHAIN - Cols)) u_wait", ".CYCLES(0)) u_wait"),
-    Fault("odd input of the adder tree lost", "adder_tree.sv", "sums[i] <= d[2*i];", "sums[i] <= '0;"),
-    Fault("overlap of four products not corrected", "split_four.sv", "product[10:9] - known0", "product[10:9]"),
-    Fault("middle product's borrow lost", "split_four.sv", " + 20'(mid0[10])", ""),
-    Fault(
-        "weights swapped one cycle late for the last columns",
-        "weight_registers.sv",
-        "if (arrivals[c % CHAIN].swap)",
-        "if (arrivals[c == C - 1 ? 0 : c % CHAIN].swap)",
-    ),
-    Fault(
-        "a weight word lands one word off",
-        "weight_registers.sv",
-        "WORD_INDEX_BITS'(Word))",
-        "WORD_INDEX_BITS'(Word == 0 ? 0 : Word - 1))",
-    ),
-    Fault("accumulator not cleared at a block row's start", "accumulators.sv", "first ? '0 :", "1'b0 ? '0 :"),
-    Fault("stale accumulator at T = 1", "accumulators.sv", "forward ? last_total :", "1'b0 ? last_total :"),
-    Fault(
-        "banks of the accumulators mixed up when reading",
-        "accumulators.sv",
-        "stored[read_bank_late]",
-        "stored[!read_bank_late]",
-    ),
-    Fault(
-        "a first block reads over the requantisation",
-        "accumulators.sv",
-        "ahead && !ahead_first && ahead_bank",
-        "ahead && ahead_bank",
-    ),
-    Fault("an empty block row keeps old sums", "accumulators.sv", "read_zero_late ? '0 :", "1'b0 ? '0 :"),
-    Fault("no rounding", "requantiser.sv", " + $signed({48'd0, below})", ""),
-    Fault(
-        "shift logical instead of arithmetic",
-        "requantiser.sv",
-        "(product >>> shift_late)",
-        "$signed(product >> shift_late)",
-    ),
-    Fault("saturation to -128", "requantiser.sv", "rounded < -limit ? -limit", "rounded < -limit - 1 ? -limit - 1"),
-    Fault("saturation above missing", "requantiser.sv", "rounded > limit ? limit :", "1'b0 ? limit :"),
-    Fault("bias left out", "requantiser.sv", " + 33'($signed(bias))", ""),
-    Fault(
-        "multiplier signed",
-        "requantiser.sv",
-        ".multiplier({2'b00, multiplier_late})",
-        ".multiplier(18'($signed(multiplier_late)))",
-    ),
-    Fault(
-        "wrong half of the activation table",
-        "activation_tables.sv",
-        "{number, which, !value[7]",
-        "{number, which, value[7]",
-    ),
-    Fault("always the first of two tables", "activation_tables.sv", "{number, which,", "{number, 1'b0,"),
-    Fault(
-        "last block of a matrix lost",
-        "sequencer.sv",
-        "outer_last : read_left == 1);",
-        "outer_last : read_left <= 2);",
-    ),
-    Fault(
-        "block row shorter than its requantisation",
-        "sequencer.sv",
-        "assign row_over  = row_old && result_room;",
-        "assign row_over  = result_room;",
-    ),
-    Fault(
-        "last token group issued again and again",
-        "sequencer.sv",
-        "assign issue        = current_valid && !current.empty && position < groups;",
-        "assign issue        = current_valid && !current.empty;",
-    ),
-    Fault(
-        "index queue one entry too deep",
-        "sequencer.sv",
-        "promised < (QueueBits + 1)'(Queue)",
-        "promised <= (QueueBits + 1)'(Queue)",
-    ),
-    Fault(
-        "weights of the next matrix from the present one's end",
-        "sequencer.sv",
-        "restart && fetch_first ? bases[bases_out]",
-        "1'b0 ? bases[bases_out]",
-    ),
-    Fault("channel constants do not move on", "sequencer.sv", "channel + CHANNEL_ADDRESS_BITS'(Q)", "channel"),
-    Fault("matrix begins before its activations", "sequencer.sv", "&& (!head.job_first || activation_ready)", ""),
-    Fault(
-        "schedule one cycle slower per block", "sequencer.sv", "position >= slot_now - 1'b1;", "position >= slot_now;"
-    ),
-    Fault("both matrices in one activation buffer", "activation_buffers.sv", "scaled_by(32'(half), Words) + ", ""),
-    Fault(
-        "activations of a third matrix overwrite the first",
-        "activation_buffers.sv",
-        "job_valid && used != 2'd2",
-        "job_valid",
-    ),
-    Fault(
-        "results without regard to room",
-        "result_store.sv",
-        "assign room   = free >= CountBits'(words);",
-        "assign room   = 1'b1;",
-    ),
-    Fault(
-        "back-pressure on results dropped",
-        "result_store.sv",
-        "assign pop    = m_valid && m_ready &&",
-        "assign pop    = m_valid &&",
-    ),
-    Fault(
-        "last beat marked too early",
-        "result_store.sv",
-        "assign m_last = last && beat == BeatBits'(RESULT_BEATS - 1);",
-        "assign m_last = last;",
-    ),
-    Fault(
-        "burst across 4 KiB",
-        "external_reader.sv",
-        "found = 32'(of_page) < Longest ? 32'(of_page) : Longest;",
-        "found = Longest;",
-    ),
-    Fault(
-        "burst one beat short",
-        "external_reader.sv",
-        "assign m_arlen    = 8'(length - 1'b1);",
-        "assign m_arlen    = 8'(length - 2'd2);",
-    ),
-    Fault(
-        "beats asked for without room",
-        "external_reader.sv",
-        "room         <= RoomBits'(READ_BEATS);",
-        "room         <= '1;",
-    ),
-    Fault(
-        "constants of two matrices in one buffer",
-        "external_constants.sv",
-        "if (last) buffer <= buffer == 2'd2 ? 2'd0 : buffer + 1'b1;",
-        "",
-    ),
-    Fault(
-        "upper half of the address of external memory ignored",
-        "registers.sv",
-        "memory_base[63:32] <= s_wdata;",
-        "memory_base[63:32] <= '0;",
-    ),
-    Fault(
-        "second start accepted",
-        "registers.sv",
-        "if (busy || start) error_busy <= 1'b1;",
-        "if (1'b0) error_busy <= 1'b1;",
-    ),
-    Fault("more tokens than fit accepted", "registers.sv", "tokens != 0 && tokens <= 32'(MAX_TOKENS)", "tokens != 0"),
-    Fault("a result survives reset", "delay_valid.sv", "line[i] && !reset", "line[i]"),
-    Fault("repeats lost", "job_walker.sv", "job_valid    <= repeats_left != 1;", "job_valid    <= 1'b0;"),
-)
+from codesign.simulation.random_encoders import SMALL_ENCODER_ARRAY, random_encoder, sentence_run
+from codesign.simulation.sentences import SentenceRun, prepare_sentences, simulate_sentences
 
 _ARRAY = replace(SMALL_ARRAY, cols=10)
 """With cascades of more than one length."""
@@ -247,6 +64,30 @@ def designs() -> Iterator[tuple[EngineRun, list[object]]]:
     yield random_run(narrow, [RandomMatrix(120, 400, 0.9)], 12, 16)  # type: ignore[misc]
 
 
+def sentences() -> Iterator[list[SentenceRun]]:
+    """Small encoders, each with runs of one simulator, that between them use every part of what an encoder adds."""
+    g = np.random.default_rng(21)
+
+    def embeddings(hidden: int, tokens: int, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
+        return g.integers(-127, 128, (count, hidden, tokens)).astype(np.int8)
+
+    # Neither R nor C divides L; the last token group partly empty, one group that is full, one token.
+    drawn = random_encoder(Layout(SMALL_ENCODER_ARRAY, 24, 36, 2), 2, 0.5, g)
+    first = sentence_run(drawn, embeddings(24, 12, 2))
+    # The next sentence is there long before the last results of the one before are taken.
+    paused = replace(first, pauses=Pauses(0, 250, 0))
+    shorter = [replace(first, sentences=embeddings(24, *size)) for size in ((5, 3), (1, 2), (8, 1))]
+    yield [first, paused, *shorter]
+    # A head's features divide nothing, sums in LUTs, weights from everywhere, a word a cycle.
+    wide = replace(
+        SMALL_ENCODER_ARRAY, rows=6, cols=6, lanes=2, vector_width=6, requant_interval=2, lut_sums=True, max_tokens=18
+    )
+    drawn = random_encoder(Layout(wide, 3 * 9, 17, 3), 2, 0.7, g)
+    drawn = replace(drawn, memories=[WeightMemory(place) for place in ("ddr", "uram", "bram") * 4])
+    first = sentence_run(drawn, embeddings(27, 17, 2))
+    yield [first, replace(first, sentences=embeddings(27, 18, 1)), replace(first, sentences=embeddings(27, 2, 3))]
+
+
 def places(fault: Fault) -> int:
     """How often what a fault changes stands in its source: once, if the fault is to mean anything."""
     return (data_folder("hls_templates") / RTL / fault.file).read_text(encoding="utf-8").count(fault.right)
@@ -259,6 +100,25 @@ def caught(fault: Fault | None, work: Path) -> str | None:
         InputError: The changed sources do not compile.
     """
     changed = () if fault is None else ((fault.file, fault.right, fault.wrong),)
+    told = "" if fault in ENCODER_FAULTS else _caught_on_matrices(changed, work)
+    return told or _caught_on_sentences(changed, work)
+
+
+def _caught_on_sentences(changed: tuple[tuple[str, str, str], ...], work: Path) -> str | None:
+    for number, runs in enumerate(sentences()):
+        runs = [replace(run, changed=changed) for run in runs]
+        simulator = prepare_sentences(runs[0], work, fast_build=True)
+        for run in runs:
+            try:
+                told = sentence_differences(run, simulate_sentences(run, simulator))
+            except InputError as error:
+                told = [str(error).partition(": ")[2]]
+            if told:
+                return f"encoder {number}, {len(run.sentences)} × {run.tokens} tokens: {told[0][:90]}"
+    return None
+
+
+def _caught_on_matrices(changed: tuple[tuple[str, str, str], ...], work: Path) -> str | None:
     every = list(designs())
     for number, (run, expected) in enumerate(every):
         run = replace(run, changed=changed)

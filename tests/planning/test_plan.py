@@ -13,7 +13,7 @@ from codesign.errors import InputError
 from codesign.hardware.accelerator import Accelerator, WeightMemory, sparse_matrix, spread_evenly
 from codesign.hardware.memories import Storage
 from codesign.hardware.predict import Design, predict, sparsify
-from codesign.hardware.resources import usable_resources
+from codesign.hardware.resources import engine_dsps, usable_resources
 from codesign.models import EncoderShape, Matrix, parse_shape
 from codesign.planning import search
 from codesign.planning.plan import NEARLY_AS_DENSE, Plan, make_plan
@@ -82,6 +82,12 @@ def brute_force(board: Board, work: Work, density: float) -> list[Design]:
                     lut_sums=luts,
                     vector_width=vector * lanes,
                 )
+                dsps = [
+                    engine_dsps(replace(accelerator, lut_sums=way), board.device.dsp_type) for way in (False, luts)
+                ]
+                # Sums in LUTs are as fast and take more of all else: worth it only where the DSPs do not suffice.
+                if dsps[1] > limit.dsp or (luts and dsps[0] <= limit.dsp):
+                    continue
                 sparse = sparsify(accelerator, work.matrices, density)
                 design = predict(accelerator, board, sparse, work.tokens, beside(accelerator, work.shape))
                 if design.resources.fits(limit):

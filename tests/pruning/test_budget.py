@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
@@ -16,7 +18,8 @@ from codesign.planning import plan_document
 from codesign.planning.plan import make_plan
 from codesign.planning.work import Budget, BudgetKind, Work
 from codesign.pruning.budget import Hardware
-from codesign.pruning.rounds import check_budget
+from codesign.pruning.rounds import check_budget, choose_masks, everything
+from codesign.pruning.run import Run
 from codesign.pruning.selection import Masks, Rules, least, select
 from codesign.pruning.settings import Settings
 
@@ -162,17 +165,16 @@ def test_a_floor_too_high_is_found_before_training(
     check_budget(planned, Settings(floor=floor, balance=balance))
     with pytest.raises(InputError):
         check_budget(planned, Settings(floor=floor + 0.001, balance=balance))
-    if balance is None:
-        masks = select(
-            importances(planned, 4),
-            planned.block_cost,
-            planned.allows,
-            Rules(floor),
-            free=planned.free_blocks,
-            cheapest=planned.counted,
-        )
-        assert planned.allows(masks)
-        assert all(mask.sum() >= floor * mask.numel() - 1e-9 for mask in masks.values())
+    rounds = cast("Run", SimpleNamespace(hardware=planned, settings=Settings(floor=floor, balance=balance)))
+    present = everything(planned)
+    for number in (1, 2, 3):  # what one round leaves must leave the next a choice
+        masks = choose_masks(rounds, importances(planned, number), number, 3, present)
+        assert not any((masks[name] & ~present[name]).any() for name in masks)
+        for mask in masks.values():
+            assert mask.sum() >= floor * mask.numel() - 1e-9
+            assert balance is None or int(mask.sum(dim=1).max() - mask.sum(dim=1).min()) <= balance
+        present = masks
+    assert planned.allows(present)
 
 
 @pytest.mark.parametrize("floor", [0.02, 0.1, 0.3])

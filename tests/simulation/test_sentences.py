@@ -10,28 +10,13 @@ import pytest
 
 from codesign.boards import DspType
 from codesign.errors import InputError
-from codesign.hardware.accelerator import Accelerator, WeightMemory
+from codesign.hardware.accelerator import WeightMemory
 from codesign.program import Kind, Memory
 from codesign.program.layout import Layout
 from codesign.simulation.engine import Pauses
+from codesign.simulation.random_encoders import SMALL_ENCODER_ARRAY as ARRAY
 from codesign.simulation.random_encoders import RandomEncoder, draw, random_encoder, sentence_run
 from codesign.simulation.sentences import SentenceOutcome, SentenceRun, prepare_sentences, simulate_sentences
-
-ARRAY = Accelerator(
-    rows=4,
-    cols=6,
-    lanes=5,
-    weight_bits=8,
-    dsp_packing=2,
-    clock_mhz=200.0,
-    max_tokens=12,
-    weight_port_bits=64,
-    axi_ports=1,
-    axi_port_bits=64,
-    requant_interval=2,
-    vector_width=10,
-)
-"""R does not divide L, C neither: blocks of keys are partly empty."""
 
 
 def encoder(*, heads: int = 2, density: float = 0.5, layers: int = 2) -> RandomEncoder:
