@@ -16,7 +16,7 @@ from codesign.models import Matrix
 from codesign.packing.blocks import kept_blocks
 from codesign.program.estimate import layout_of
 from codesign.program.resources import encoder_resources, encoder_sizes
-from codesign.program.sentence import matrix_times, sentence_times
+from codesign.program.sentence import matrix_times, needed_of, sentence_times
 from codesign.program.steps import Program
 from codesign.program.timeline import SentenceTimes
 
@@ -65,27 +65,40 @@ def check_board(name: str, part: str, board: Board) -> None:
 
 def placed_matrices(design: Design) -> tuple[Placed, ...]:
     """The matrices with their masks, where design.yaml says that they lie."""
-    rows, cols = design.document.accelerator.block
+    document = design.document
+    rows, cols = document.accelerator.block
+    matrices = run_matrices(design)
+    run = needed_of(layout_of(document.accelerator, document.shape), matrices)
     return tuple(
         Placed(
             sparse_matrix(
                 Matrix(layer.name, layer.out_features, layer.in_features, layer.activation),
                 rows,
                 cols,
-                design.packed(layer).row_blocks.tolist(),
+                matrix.row_blocks,
+                of_rows,
             ),
             layer.weight_memory,
             1,
         )
-        for layer in design.document.layers
+        for layer, matrix, of_rows in zip(document.layers, matrices, run.rows, strict=True)
     )
+
+
+def run_matrices(design: Design) -> list[RunMatrix]:
+    """The matrices as they are pruned."""
+    return [
+        pruned(kept_blocks(design.packed(layer)), layer.weight_memory, activation=layer.activation)
+        for layer in design.document.layers
+    ]
 
 
 def resources_by_module(design: Design, board: Board) -> Mapping[str, Resources]:
     """Resources by module of the engine."""
     document = design.document
-    layout = layout_of(document.accelerator, document.shape)
-    sizes = encoder_sizes(layout, document.shape.layers)
+    layout, shape = layout_of(document.accelerator, document.shape), document.shape
+    unread = needed_of(layout, run_matrices(design)).unread(shape.heads)
+    sizes = encoder_sizes(layout, shape.layers, unread)
     return encoder_resources(layout, board.device.dsp_type, sizes, placed_matrices(design))
 
 
@@ -147,8 +160,6 @@ def design_times(
         sentences: One after another; None: a batch.
     """
     d = design.document
-    matrices = [
-        pruned(kept_blocks(design.packed(layer)), layer.weight_memory, activation=layer.activation)
-        for layer in d.layers
-    ]
-    return sentence_times(d.accelerator, board, d.shape, matrices, d.tokens, sentences or d.batch, latency)
+    return sentence_times(
+        d.accelerator, board, d.shape, run_matrices(design), d.tokens, sentences or d.batch, latency
+    )

@@ -181,8 +181,17 @@ def block_grid(matrix: Matrix, rows: int, cols: int) -> tuple[int, int]:
     return ceil_div(matrix.out_features, rows), ceil_div(matrix.in_features, cols)
 
 
-def sparse_matrix(matrix: Matrix, rows: int, cols: int, blocks_per_row: Iterable[int]) -> SparseMatrix:
+def sparse_matrix(
+    matrix: Matrix, rows: int, cols: int, blocks_per_row: Iterable[int], run: Iterable[int] | None = None
+) -> SparseMatrix:
     """A matrix whose block rows have these many nonzero blocks.
+
+    Args:
+        matrix: Name and sides.
+        rows: Of a block, R.
+        cols: Of a block, C.
+        blocks_per_row: Nonzero blocks of every block row.
+        run: Block rows that are run; None: all.
 
     Raises:
         ValueError: Not one count per block row, or a count outside 0 … block columns.
@@ -191,7 +200,8 @@ def sparse_matrix(matrix: Matrix, rows: int, cols: int, blocks_per_row: Iterable
     counts = list(blocks_per_row)
     if len(counts) != grid_rows or any(not 0 <= blocks <= grid_cols for blocks in counts):
         raise ValueError(f"{matrix.name}: needs {grid_rows} counts from 0 to {grid_cols}")
-    return SparseMatrix(matrix, grid_rows * grid_cols, _histogram(counts), grid_cols)
+    left = counts if run is None else [counts[row] for row in run]
+    return SparseMatrix(matrix, grid_rows * grid_cols, _histogram(left), grid_cols)
 
 
 def _histogram(row_blocks: Iterable[int]) -> tuple[tuple[int, int], ...]:

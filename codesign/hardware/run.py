@@ -29,12 +29,14 @@ class RunMatrix:
         row_blocks: Nonzero blocks of each block row, in order.
         memory: Where its weights lie.
         activation: Whether a table follows.
+        unread: Block columns without a block, ascending.
     """
 
     columns: int
     row_blocks: tuple[int, ...]
     memory: WeightMemory
     activation: bool
+    unread: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def pruned(mask: NDArray[np.bool_], memory: WeightMemory, *, activation: bool) -
         memory: Where its weights lie.
         activation: Whether a table follows.
     """
-    return RunMatrix(mask.shape[1], tuple(mask.sum(axis=1).tolist()), memory, activation)
+    unread = tuple(np.flatnonzero(~mask.any(axis=0)).tolist())
+    return RunMatrix(mask.shape[1], tuple(mask.sum(axis=1).tolist()), memory, activation, unread)
 
 
 def evenly(design: Design) -> list[RunMatrix]:

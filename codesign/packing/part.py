@@ -7,6 +7,7 @@ reads fewer features and gives fewer; the results of the others are constants, k
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,8 +37,8 @@ def part_to_run(packed: PackedMatrix) -> Part:
     rows, columns = np.flatnonzero(packed.row_blocks), np.unique(packed.columns)
     if not len(rows):
         rows, columns = np.zeros(1, np.int64), np.zeros(1, np.int32)
-    inputs = _features(columns, width, packed.in_features)
-    outputs = _features(rows, height, packed.out_features)
+    inputs = features_of(columns, width, packed.in_features)
+    outputs = features_of(rows, height, packed.out_features)
     small = PackedMatrix(
         len(outputs),
         len(inputs),
@@ -48,8 +49,22 @@ def part_to_run(packed: PackedMatrix) -> Part:
     return Part(small, inputs, outputs)
 
 
-def _features(numbers: NDArray[np.integer], size: int, features: int) -> NDArray[np.int64]:
-    found = (numbers[:, None].astype(np.int64) * size + np.arange(size)).reshape(-1)
+def with_rows(packed: PackedMatrix, rows: Sequence[int]) -> PackedMatrix:
+    """These block rows of a matrix alone, ascending; the others have no blocks."""
+    outputs = features_of(rows, packed.block[0], packed.out_features)
+    return PackedMatrix(
+        len(outputs), packed.in_features, packed.blocks, packed.columns, packed.row_blocks[list(rows)]
+    )
+
+
+def empty_columns(packed: PackedMatrix) -> tuple[int, ...]:
+    """Block columns without a block, ascending."""
+    return tuple(np.setdiff1d(np.arange(packed.block_columns), packed.columns).tolist())
+
+
+def features_of(numbers: Sequence[int] | NDArray[np.integer], size: int, features: int) -> NDArray[np.int64]:
+    """Numbers of the features of these block rows or block columns."""
+    found = (np.asarray(numbers, np.int64)[:, None] * size + np.arange(size)).reshape(-1)
     return found[found < features]
 
 

@@ -13,7 +13,7 @@ from codesign.boards import Board, DspType
 from codesign.errors import InputError
 from codesign.hardware.accelerator import Accelerator, WeightMemory
 from codesign.hardware.arrays import encoder_memories
-from codesign.hardware.cycles import pipeline_stages, token_groups
+from codesign.hardware.cycles import fetch_cycles, pipeline_stages, token_groups
 from codesign.hardware.dsp import dsp_packing, packing_choices
 from codesign.hardware.images import block_words
 from codesign.hardware.memories import BRAM18_BITS, URAM_BITS, URAM_WORDS, Storage, bram18, ceil_div, uram
@@ -263,32 +263,40 @@ class Search:
 
     def densest(self, accelerator: Accelerator, target: Target, floor: float) -> float:
         """The highest density at which a design that meets the budget at ``floor`` still does."""
-        port = accelerator.weight_port_bits
-        candidate = next(c for c in self.candidates if replace(c.accelerator, weight_port_bits=port) == accelerator)
+        bits, ports = accelerator.weight_port_bits, accelerator.axi_ports
+        candidate = next(
+            c
+            for c in self.candidates
+            if replace(c.accelerator, weight_port_bits=bits, axi_ports=ports) == accelerator
+        )
         candidate = replace(candidate, accelerator=accelerator)
         step = self._highest_step(candidate, target, int(floor * DENSITY_STEPS), DENSITY_STEPS)
         return max(step / DENSITY_STEPS, floor)
 
     def widened(self, accelerator: Accelerator, density: float, target: Target) -> Accelerator:
-        """The same array with the widest path for weights that costs nothing that was wanted.
+        """The same array with the widest ways for weights that cost nothing that was wanted.
 
         Sentences of all tokens do not wait for weights; those of few tokens do, at up to a block per cycle.
         """
-        now = self.evaluate(accelerator, density)
-        if now.streamed == len(now.layers):
-            return accelerator
-        wide = _power_of_two_at_least(accelerator.block_bits)
-        while wide > accelerator.weight_port_bits:
-            one = replace(accelerator, weight_port_bits=wide)
+        now, beat = self.evaluate(accelerator, density), accelerator.axi_port_bits
+
+        def waited(design: Design) -> int:
+            """Cycles for which a sentence of one token group has the weights' ways."""
+            a, rate = design.accelerator, self.board.read_bytes_per_second
+            return sum(x.nonzero_blocks * fetch_cycles(a, x.weight_memory, rate) for x in design.layers)
+
+        most = _power_of_two_at_most(self.board.axi.ports) if now.streamed else accelerator.axi_ports
+        widest = _power_of_two_at_least(accelerator.block_bits)
+        ways = product(_doubled(accelerator.axi_ports, most), _doubled(accelerator.weight_port_bits, widest))
+        found = []
+        for ports, bits in ways:
+            one = replace(accelerator, axi_ports=ports, weight_port_bits=max(bits, ports * beat))
             design = self.evaluate(one, density)
-            if (
-                design.resources.fits(self.limit)
-                and target.meets(design)
-                and design.streamed <= now.streamed
-                and self.exact_cycles(one, density) <= self.exact_cycles(accelerator, density)
-            ):
+            if design.resources.fits(self.limit) and target.meets(design) and design.streamed <= now.streamed:
+                found.append((waited(design), ports, bits, one))
+        for _, _, _, one in sorted(found, key=lambda way: way[:3]):
+            if self.exact_cycles(one, density) <= self.exact_cycles(accelerator, density):
                 return one
-            wide //= 2
         return accelerator
 
     def _each(self, what: str, candidates: list[Candidate] | None = None) -> Iterator[Candidate]:
@@ -377,6 +385,14 @@ def _stream_bits(board: Board, features: int, lanes: int) -> int:
     """Streams as wide as the words of so many features of all lanes that pass them, within reason."""
     word = features * lanes * ACTIVATION_BITS
     return min(max(_power_of_two_at_least(word), board.axi.port_bits), WIDEST_STREAM)
+
+
+def _doubled(low: int, high: int) -> list[int]:
+    """From the lower number on, doubled as long as the higher one allows."""
+    found = [low]
+    while 2 * found[-1] <= high:
+        found.append(2 * found[-1])
+    return found
 
 
 def _power_of_two_at_most(value: int) -> int:

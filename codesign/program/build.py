@@ -11,10 +11,12 @@ from codesign.hardware.accelerator import WeightMemory
 from codesign.hardware.memories import ceil_div
 from codesign.packing.blocks import PackedMatrix
 from codesign.packing.images import EngineMatrix, ImageSet, make_images
+from codesign.packing.part import empty_columns, features_of, with_rows
 from codesign.program.compile import compile_encoder
-from codesign.program.constants import gain_words, head_words, norm_words, row_places
+from codesign.program.constants import gain_words, head_words, norm_words, place_bits, row_places
 from codesign.program.device import Encoder
 from codesign.program.layout import Layout
+from codesign.program.unread import needed
 
 PARTS = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
 
@@ -38,16 +40,28 @@ def build_encoder(
         packed: Every matrix, six a layer.
         memories: Where each lies.
     """
-    matrices = []
-    for number, (matrix, memory) in enumerate(zip(packed, memories, strict=True)):
+    matrices, a = [], layout.accelerator
+    run = needed(layout, [m.row_blocks.tolist() for m in packed], [empty_columns(m) for m in packed])
+    for number, (matrix, memory, rows) in enumerate(zip(packed, memories, run.rows, strict=True)):
         layer, part = divmod(number, len(PARTS))
         prefix = f"layers.{layer}.{PARTS[part]}"
         features = matrix.out_features
         tables = constants[f"layers.{layer}.activation.tables"] if PARTS[part] == "ffn_in" else None
         which = np.zeros(features, np.int64) if tables is None else constants[f"layers.{layer}.activation.which"]
         channels = (*(constants[f"{prefix}.{name}"] for name in ("bias", "multiplier", "shift")), which)
-        places = row_places(layout, PARTS[part])
-        matrices.append(EngineMatrix(prefix, matrix, memory, channels, tables, places))
+        outputs = features_of(rows, a.rows, features)
+        # Q words of each block row.
+        places = row_places(layout, PARTS[part]).reshape(-1, a.requant_interval, place_bits(layout).total)
+        matrices.append(
+            EngineMatrix(
+                prefix,
+                with_rows(matrix, rows),
+                memory,
+                tuple(values[outputs] for values in channels),
+                tables,
+                places[list(rows)].reshape(-1, places.shape[2]),
+            )
+        )
 
     def every(path: str) -> list[NDArray[np.int64]]:
         return [constants[f"layers.{layer}.{path}"] for layer in range(layers)]
@@ -62,16 +76,15 @@ def build_encoder(
         ),
         "norms": norm_words(layout, [(constants[f"{norm}.gain"], constants[f"{norm}.offset"]) for norm in norms]),
     }
-    a = layout.accelerator
     on_chip = [m for m in matrices if m.memory is not WeightMemory.DDR]
-    rows = sum(ceil_div(m.packed.out_features, a.rows) * a.requant_interval for m in on_chip)
+    channels_before = sum(ceil_div(m.packed.out_features, a.rows) * a.requant_interval for m in on_chip)
     encoder = Encoder(
         layout,
-        compile_encoder(layout, layers),
+        compile_encoder(layout, layers, run),
         np.stack(every("attention.mean_numerator")),
         np.stack(every("attention.mean_shift")),
         tuple(int(constants[f"{norm}.epsilon"].item()) for norm in norms),
         int(constants[f"{norms[0]}.shift"].item()),
-        rows,
+        channels_before,
     )
     return encoder, make_images(a, matrices, more)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 from codesign.program.layout import Layout
 from codesign.program.steps import ArrayStep, Buffer, Kind, Memory, Program, VectorStep
+from codesign.program.unread import Needed, everything
 
 _MATRICES = ("query", "key", "value", "attention_output", "ffn_in", "ffn_out")
 """In the order of the images."""
 
 
-def compile_encoder(layout: Layout, layers: int, unread: Collection[tuple[int, int]] = ()) -> Program:
+def compile_encoder(layout: Layout, layers: int, needed: Needed | None = None) -> Program:
     """The program of one sentence.
 
     Per layer: K, Q and V; the heads' two products, softmax of a head while the array has the next one; the attention
@@ -21,8 +22,9 @@ def compile_encoder(layout: Layout, layers: int, unread: Collection[tuple[int, i
     Args:
         layout: Sizes.
         layers: Of the encoder.
-        unread: (layer, head) of heads whose context nothing reads: they are not computed.
+        needed: What is computed; None: everything.
     """
+    needed = needed or everything(layout, layers)
     buffers = _buffers(layout)
     array: list[ArrayStep] = []
     vector: list[VectorStep] = [VectorStep("embeddings", Kind.LOAD, 0, buffers["state"])]
@@ -39,6 +41,7 @@ def compile_encoder(layout: Layout, layers: int, unread: Collection[tuple[int, i
     for layer in range(layers):
 
         def matmul(part: str, operand: str, target: str, residual: str | None = None, layer: int = layer) -> None:
+            matrix = len(_MATRICES) * layer + _MATRICES.index(part)
             on_array(
                 ArrayStep(
                     f"layer {layer} {part}",
@@ -46,25 +49,32 @@ def compile_encoder(layout: Layout, layers: int, unread: Collection[tuple[int, i
                     layer,
                     buffers[operand],
                     buffers[target],
-                    matrix=len(_MATRICES) * layer + _MATRICES.index(part),
+                    matrix=matrix,
+                    rows=needed.rows[matrix],
                     residual=buffers[residual] if residual else None,
                 )
             )
 
-        def context(head: int, layer: int = layer) -> None:
-            name = f"layer {layer} head {head} context"
-            operand, stationary = buffers[f"exponentials {head % 2}"], _of_head(layout, buffers["values"], head)
+        def context(head: int, half: int, layer: int = layer) -> None:
             on_array(
                 ArrayStep(
-                    name, Kind.CONTEXT, layer, operand, buffers["context"], head=head, stationary=stationary
+                    f"layer {layer} head {head} context",
+                    Kind.CONTEXT,
+                    layer,
+                    buffers[f"exponentials {half}"],
+                    buffers["context"],
+                    head=head,
+                    head_buffer=half,
+                    stationary=_of_head(layout, buffers["values"], head),
                 )
-            )  # fmt: skip
+            )
 
         for part, target in (("key", "keys"), ("query", "queries"), ("value", "values")):
             matmul(part, "state", target)
-        waiting: list[int] = []
-        for head in (head for head in range(layout.heads) if (layer, head) not in unread):
-            scores = buffers[f"scores {head % 2}"]
+        waiting: list[tuple[int, int]] = []
+        for number, head in enumerate(needed.heads[layer]):
+            half = number % 2
+            scores = buffers[f"scores {half}"]
             on_array(
                 ArrayStep(
                     f"layer {layer} head {head} scores",
@@ -73,24 +83,26 @@ def compile_encoder(layout: Layout, layers: int, unread: Collection[tuple[int, i
                     _of_head(layout, buffers["queries"], head),
                     scores,
                     head=head,
+                    head_buffer=half,
                     stationary=_of_head(layout, buffers["keys"], head),
                 )
             )
             if waiting:
-                context(waiting.pop())
+                context(*waiting.pop())
             on_vector(
                 VectorStep(
                     f"layer {layer} head {head} softmax",
                     Kind.SOFTMAX,
                     layer,
-                    buffers[f"exponentials {head % 2}"],
+                    buffers[f"exponentials {half}"],
                     source=scores,
                     head=head,
+                    head_buffer=half,
                 )
             )
-            waiting.append(head)
-        for head in waiting:
-            context(head)
+            waiting.append((head, half))
+        for last in waiting:
+            context(*last)
         matmul("attention_output", "context", "sums", "state")
         on_vector(
             VectorStep(f"layer {layer} norm 0", Kind.NORM, layer, buffers["state"], buffers["sums"], norm=2 * layer)

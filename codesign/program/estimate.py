@@ -13,18 +13,19 @@ from codesign.program.resources import encoder_sizes
 from codesign.program.timeline import norm_cycles, softmax_cycles
 
 
-def beside(accelerator: Accelerator, shape: EncoderShape) -> Beside:
+def beside(accelerator: Accelerator, shape: EncoderShape, unread: int = 0) -> Beside:
     """What an encoder has and does beside its matrices.
 
     Args:
         accelerator: The array; its ``max_tokens`` are a sentence's.
         shape: The encoder.
+        unread: Heads that are not computed, of all layers.
 
     Raises:
         InputError: The array does not fit its heads.
     """
     layout = layout_of(accelerator, shape)
-    return Beside(encoder_sizes(layout, shape.layers), beside_cycles(layout, shape.layers))
+    return Beside(encoder_sizes(layout, shape.layers, unread), beside_cycles(layout, shape.layers))
 
 
 def layout_of(accelerator: Accelerator, shape: EncoderShape) -> Layout:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from codesign.boards import Board
 from codesign.hardware.accelerator import Accelerator
@@ -13,8 +14,10 @@ from codesign.models import EncoderShape
 from codesign.program.compile import compile_encoder
 from codesign.program.constants import place_bits
 from codesign.program.estimate import beside, layout_of
+from codesign.program.layout import Layout
 from codesign.program.steps import Program
 from codesign.program.timeline import MatrixBlocks, SentenceTimes, StepTimes, encoder_times
+from codesign.program.unread import Needed, needed
 
 
 def sentence_times(
@@ -41,13 +44,21 @@ def sentence_times(
         InputError: The array does not fit the encoder's heads.
     """
     layout = layout_of(accelerator, shape)
-    program = compile_encoder(layout, shape.layers)
-    found = [
-        MatrixBlocks(job.row_blocks, job.external) for job in jobs(accelerator, matrices, place_bits(layout).total)
+    run = needed_of(layout, matrices)
+    program = compile_encoder(layout, shape.layers, run)
+    left = [
+        replace(matrix, row_blocks=tuple(matrix.row_blocks[row] for row in rows))
+        for matrix, rows in zip(matrices, run.rows, strict=True)
     ]
+    found = [MatrixBlocks(job.row_blocks, job.external) for job in jobs(accelerator, left, place_bits(layout).total)]
     memory = external_memory(accelerator, board, latency)
     times = encoder_times(layout, program, found, board.device.dsp_type, tokens, sentences, memory=memory)
     return program, times
+
+
+def needed_of(layout: Layout, matrices: Sequence[RunMatrix]) -> Needed:
+    """What of an encoder is computed."""
+    return needed(layout, [matrix.row_blocks for matrix in matrices], [matrix.unread for matrix in matrices])
 
 
 def matrix_times(program: Program, times: SentenceTimes) -> list[StepTimes]:

@@ -65,9 +65,11 @@ class ArrayStep:
         layer: Number of its layer.
         head: Of SCORES and CONTEXT.
         matrix: Number of the matrix, of MATMUL.
+        rows: Its block rows that are run, ascending.
         operand: What passes the array.
         stationary: K or V of the head: what is in the array instead of weights.
         target: Where the results go.
+        head_buffer: Which of the two sets of a head's intermediate results.
         residual: What is added, for a target in SUMS that is no scores.
         after_vector, after_array: Steps of that unit that must have ended, counted from the program's first.
     """
@@ -78,7 +80,9 @@ class ArrayStep:
     operand: Buffer
     target: Buffer
     head: int | None = None
+    head_buffer: int = 0
     matrix: int | None = None
+    rows: tuple[int, ...] = ()
     stationary: Buffer | None = None
     residual: Buffer | None = None
     after_vector: int = 0
@@ -88,11 +92,6 @@ class ArrayStep:
     def reads(self) -> tuple[Buffer, ...]:
         """Every buffer that is read."""
         return tuple(buffer for buffer in (self.operand, self.stationary, self.residual) if buffer is not None)
-
-    @property
-    def head_buffer(self) -> int:
-        """Which of the two sets of a head's intermediate results."""
-        return (self.head or 0) % 2
 
 
 @dataclass(frozen=True)
@@ -106,6 +105,7 @@ class VectorStep:
         source: Scores or sums; None of LOAD.
         target: In STATE.
         head: Of SOFTMAX.
+        head_buffer: Which of the two sets of a head's intermediate results.
         norm: Number of the LayerNorm.
         to_stream: Whether the results leave the device, too.
         after_array: Steps of the array that must have ended.
@@ -117,6 +117,7 @@ class VectorStep:
     target: Buffer
     source: Buffer | None = None
     head: int | None = None
+    head_buffer: int = 0
     norm: int | None = None
     to_stream: bool = False
     after_array: int = 0
@@ -125,11 +126,6 @@ class VectorStep:
     def reads(self) -> tuple[Buffer, ...]:
         """Every buffer that is read."""
         return () if self.source is None else (self.source,)
-
-    @property
-    def head_buffer(self) -> int:
-        """Which of the two sets of a head's intermediate results."""
-        return (self.head or 0) % 2
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 
 from codesign.boards import Board
-from codesign.hardware.accelerator import SparseMatrix, sparse_matrix
+from codesign.hardware.accelerator import SparseMatrix, WeightMemory, sparse_matrix
 from codesign.hardware.cycles import block_cycles, fetch_cycles, token_groups
 from codesign.hardware.predict import Design, LayerPlan, predict
 from codesign.hardware.resources import usable_resources
@@ -17,8 +17,14 @@ from codesign.hardware.run import Prediction, RunMatrix, pruned
 from codesign.models import Matrix
 from codesign.planning import PlanDocument
 from codesign.planning.work import BudgetKind
-from codesign.program.estimate import beside
-from codesign.program.sentence import dense_sentence_cycles, matrix_times, sentence_cycles, sentence_times
+from codesign.program.estimate import beside, layout_of
+from codesign.program.sentence import (
+    dense_sentence_cycles,
+    matrix_times,
+    needed_of,
+    sentence_cycles,
+    sentence_times,
+)
 from codesign.pruning.groups import group_weights
 from codesign.pruning.selection import Masks
 
@@ -75,11 +81,17 @@ class Hardware:
     def design(self, masks: Masks) -> Design:
         """Resources and estimated cycles of these masks, weights placed anew."""
         rows, cols = self.block
-        sparse: list[SparseMatrix] = [
-            sparse_matrix(matrix, rows, cols, masks[name].sum(dim=1).tolist())
+        # Where the weights lie does not matter to what is run.
+        matrices = [
+            pruned(masks[name].cpu().numpy(), WeightMemory.BRAM, activation=matrix.activation)
             for name, matrix in self.matrices.items()
         ]
-        around = beside(self.plan.accelerator, self.plan.shape)
+        run = needed_of(layout_of(self.plan.accelerator, self.plan.shape), matrices)
+        sparse: list[SparseMatrix] = [
+            sparse_matrix(matrix, rows, cols, one.row_blocks, of_rows)
+            for matrix, one, of_rows in zip(self.matrices.values(), matrices, run.rows, strict=True)
+        ]
+        around = beside(self.plan.accelerator, self.plan.shape, run.unread(self.plan.shape.heads))
         return predict(self.plan.accelerator, self.board, sparse, self._tokens, around)
 
     def predicted(self, masks: Masks) -> Prediction:

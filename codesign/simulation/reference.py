@@ -55,7 +55,7 @@ def reference(layout: Layout, program: Program, model: Encoder, sentence: NDArra
         tensors.append(dict(_layer(layer, state)))
         state = tensors[-1]["norm 1"]
     tokens = sentence.shape[1]
-    array = tuple(_array_words(layout, step, tensors[step.layer], tokens) for step in program.array)
+    array = tuple(_array_words(layout, program, step, tensors[step.layer], tokens) for step in program.array)
     vector = tuple(
         _vector_words(layout, step, tensors[step.layer], tokens)
         for step in program.vector
@@ -99,7 +99,9 @@ def _layer(layer: Layer, state: Tensor) -> Iterator[tuple[str, Tensor]]:
     yield "norm 1", layer.ffn_norm(middle, fed)
 
 
-def _array_words(layout: Layout, step: ArrayStep, found: dict[str, Tensor], tokens: int) -> StepWords:
+def _array_words(
+    layout: Layout, program: Program, step: ArrayStep, found: dict[str, Tensor], tokens: int
+) -> StepWords:
     a = layout.accelerator
     groups = token_groups(a, tokens)
     if step.kind is Kind.SCORES:
@@ -115,14 +117,23 @@ def _array_words(layout: Layout, step: ArrayStep, found: dict[str, Tensor], toke
         wanted = np.arange(layout.key_rows * a.rows) < lanes
         return _drained(layout, rows.reshape(-1, tokens), there.reshape(-1), np.tile(wanted, groups), tokens)
     if step.kind is Kind.CONTEXT:
+        assert step.head is not None
         values = found["context"][step.head].T.numpy()
+        # What is made of values that are not computed, nothing reads.
+        (run,) = (s.rows for s in program.array if s.layer == step.layer and s.name.endswith(" value"))
+        counts = np.isin((step.head * layout.head + np.arange(layout.head)) // a.rows, run)
+        chosen = np.arange(ceil_div(layout.head, a.rows))
     else:
         values = found[step.name.rpartition(" ")[2]].T.numpy()
+        counts, chosen = np.ones(len(values), bool), np.asarray(step.rows)
     features = len(values)
     rows = np.zeros((ceil_div(features, a.rows) * a.rows, tokens), np.int64)
     rows[:features] = values
     present = np.arange(len(rows)) < features
-    return _drained(layout, rows, present, present, tokens)
+    there = present.copy()
+    there[:features] = counts
+    of_rows = (chosen[:, None] * a.rows + np.arange(a.rows)).reshape(-1)
+    return _drained(layout, rows[of_rows], there[of_rows], present[of_rows], tokens)
 
 
 def _drained(

@@ -66,11 +66,12 @@ class SentenceRun:
     def predicted(self) -> SentenceTimes:
         """What the hardware model says, without pauses."""
         places = self.images.matrices
-        matrices = [
-            MatrixBlocks(tuple(packed.row_blocks.tolist()), external_part(self.images, place))
-            for packed, place in zip(self.packed, places, strict=True)
-        ]
         layout, program = self.encoder.layout, self.encoder.program
+        rows = {step.matrix: list(step.rows) for step in program.array}
+        matrices = [
+            MatrixBlocks(tuple(packed.row_blocks[rows[number]].tolist()), external_part(self.images, place))
+            for number, (packed, place) in enumerate(zip(self.packed, places, strict=True))
+        ]
         return encoder_times(
             layout, program, matrices, self.dsp_type, self.tokens, len(self.sentences), memory=self.memory
         )

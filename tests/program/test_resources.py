@@ -10,16 +10,18 @@ import pytest
 
 from codesign.boards import DspType
 from codesign.codegen.rtl import parameter_groups
-from codesign.hardware.accelerator import Accelerator, WeightMemory, spread_evenly
+from codesign.hardware.accelerator import Accelerator, WeightMemory, sparse_matrix, spread_evenly
 from codesign.hardware.arrays import Array, encoder_memories
 from codesign.hardware.memories import Storage
 from codesign.hardware.resources import Placed, total
 from codesign.models import Matrix
+from codesign.packing.images import Part
 from codesign.program.build import PARTS, build_encoder
 from codesign.program.compile import compile_encoder
 from codesign.program.layout import Layout
 from codesign.program.resources import encoder_resources, encoder_sizes
 from codesign.program.steps import Memory
+from codesign.program.unread import everything
 from codesign.simulation.random_encoders import random_encoder
 from codesign.synthesis.designs import DESIGNS
 
@@ -52,10 +54,29 @@ def parameters(layout: Layout, layers: int) -> tuple[dict[str, int], dict[str, A
 
 def test_sizes_are_those_of_the_program() -> None:
     sizes = encoder_sizes(LAYOUT, LAYERS, unread=2)
-    program = compile_encoder(LAYOUT, LAYERS, unread={(0, 1), (2, 3)})
+    read = replace(everything(LAYOUT, LAYERS), heads=((0, 2, 3), (0, 1, 2, 3), (0, 1, 2)))
+    program = compile_encoder(LAYOUT, LAYERS, read)
     found = [program.memories[m] for m in (Memory.STATE, Memory.WORK, Memory.KEYS, Memory.VALUES, Memory.SUMS)]
     assert [sizes.state, sizes.work, sizes.keys, sizes.values, sizes.sums] == found
     assert (sizes.array_steps, sizes.vector_steps) == (len(program.array), len(program.vector))
+
+
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.5])
+def test_words_of_what_is_run(density: float) -> None:
+    """Of index and channels there are as many as of the block rows that the model counts."""
+    model = random_encoder(LAYOUT, LAYERS, density, np.random.default_rng(2))
+    encoder, images = build_encoder(LAYOUT, LAYERS, model.constants, model.packed, model.memories)
+    rows = {step.matrix: step.rows for step in encoder.program.array if step.matrix is not None}
+    for number, (packed, places) in enumerate(zip(model.packed, images.matrices, strict=True)):
+        matrix = Matrix("", packed.out_features, packed.in_features)
+        sparse = sparse_matrix(matrix, *packed.block, packed.row_blocks.tolist(), rows[number])
+        assert places.parts[Part.INDEX].words == sparse.index_entries
+        assert places.parts[Part.CHANNELS].words == sparse.block_rows * ARRAY.requant_interval
+        assert sparse.nonzero_blocks == len(packed.blocks)
+    if density == 0:
+        # Sums alone are wanted, of 48 features in rows of 8; of every other matrix one row, as every matrix is run.
+        assert [len(rows[number]) for number in range(6)] == [1, 1, 1, 6, 1, 6]
+        assert not [step for step in encoder.program.array if step.head is not None]
 
 
 @pytest.mark.parametrize("layout", [LAYOUT, *(d.layout for d in DESIGNS if d.layout)])

@@ -7,12 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from codesign.boards import DspType
 from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory
-from codesign.program import Kind, Memory
+from codesign.packing.blocks import kept_blocks, pack, unpack
+from codesign.program import Kind, Memory, compile_encoder
+from codesign.program.build import PARTS
 from codesign.program.layout import Layout
+from codesign.program.unread import everything, needed
 from codesign.simulation.engine import Pauses
 from codesign.simulation.random_encoders import SMALL_ENCODER_ARRAY as ARRAY
 from codesign.simulation.random_encoders import RandomEncoder, draw, random_encoder, sentence_run
@@ -141,15 +148,93 @@ def _owner(buffer: str, layer: int) -> str | None:
 
 
 def test_heads_that_nobody_reads_are_left_out() -> None:
-    from codesign.program import compile_encoder
-
     layout = Layout(ARRAY, 24, 36, 4)
-    whole, fewer = compile_encoder(layout, 2), compile_encoder(layout, 2, {(0, 1), (1, 0), (1, 3)})
+    whole = compile_encoder(layout, 2)
+    fewer = compile_encoder(layout, 2, replace(everything(layout, 2), heads=((0, 2, 3), (1, 2))))
     assert len(whole.array) - len(fewer.array) == 2 * 3
     assert len(whole.vector) - len(fewer.vector) == 3
     assert not [s for s in fewer.array if (s.layer, s.head) in {(0, 1), (1, 0), (1, 3)}]
     assert fewer.memories == whole.memories
     assert whole.memories[Memory.STREAM] == 0
+    # A head's intermediate results never lie where those of the one before do.
+    softmaxes = [step.head_buffer for step in fewer.vector if step.kind is Kind.SOFTMAX]
+    assert softmaxes == [0, 1, 0, 0, 1]
+
+
+def cleared(drawn: RandomEncoder, number: int, blocks: NDArray[np.bool_]) -> RandomEncoder:
+    """The same without these blocks of a matrix, in the packed matrix and in the integer model."""
+    packed = drawn.packed[number]
+    weight = unpack(packed)
+    kept = kept_blocks(packed) & ~blocks
+    weight *= kept.repeat(ARRAY.rows, 0).repeat(ARRAY.cols, 1)[: weight.shape[0], : weight.shape[1]]
+    layer, part = divmod(number, 6)
+    (getattr(drawn.model.layers[layer], PARTS[part])).weight.copy_(torch.from_numpy(weight.astype(np.int64)))
+    matrices = list(drawn.packed)
+    matrices[number] = pack(weight, ARRAY.block, kept)
+    return replace(drawn, packed=matrices)
+
+
+@pytest.mark.parametrize("memory", [WeightMemory.BRAM, WeightMemory.DDR])
+def test_what_nothing_reads_is_not_computed(simulators: Path, memory: WeightMemory) -> None:
+    """Heads 1 and 2 of 4 in the first layer, all in the second; features of the feed-forward part."""
+    drawn = random_encoder(Layout(ARRAY, 24, 36, 4), 2, 0.9, np.random.default_rng(7))
+    drawn = replace(drawn, memories=[memory] * 12)
+    rows, columns = np.zeros((6, 4), bool), np.zeros((6, 4), bool)
+    columns[:, 1:3] = True  # features 6 to 17: of heads 1 and 2
+    inner, narrow = np.zeros((6, 6), bool), np.zeros((9, 4), bool)
+    inner[:, 2:5] = True  # features 12 to 29 of the feed-forward part
+    rows[1:3] = True  # features 4 to 11: of heads 0, 1
+    narrow[3:6] = True  # features 12 to 23 of it
+    for number, blocks in ((0, rows), (1, rows), (2, rows), (3, columns), (4, narrow), (5, inner), (9, columns | 1)):
+        drawn = cleared(drawn, number, blocks.astype(bool))
+    run = run_of(drawn, 12, 2)
+    steps = run.encoder.program.array
+    assert {(s.layer, s.head) for s in steps if s.kind is Kind.SCORES} == {(0, 0), (0, 3)}
+    run_rows = {s.matrix: s.rows for s in steps}
+    # Features 4 and 5, of head 0, are wanted: an empty row gives them. Those of row 2 are of head 1 alone.
+    assert run_rows[0] == run_rows[1] == (0, 1, 3, 4, 5)
+    assert run_rows[2] == (0, 1, 3, 4, 5)
+    assert run_rows[3] == tuple(range(6))
+    assert run_rows[4] == (0, 1, 2, 6, 7, 8)
+    assert run_rows[11] == tuple(range(6))
+    outcome = outcome_of(run, simulators)
+    assert outcome.status == 2
+    assert outcome.right, [(step.name, step.mismatches) for step in outcome.steps if step.mismatches]
+    assert outcome.exact, [(s.name, s.predicted, s.counted) for s in outcome.steps if s.predicted != s.counted]
+    whole = {s.name: s.outputs for s in outcome.steps}
+    # 24 features less the four of row 2; of the context all that are computed.
+    assert whole["layer 0 value"] == 20 * 12
+    assert whole["layer 0 ffn_in"] == 24 * 12
+
+
+@given(st.integers(0, 10**6), st.sampled_from([(4, 6), (6, 4), (5, 3), (12, 12)]), st.sampled_from([1, 2, 3, 6]))
+def test_needed_is_what_a_search_from_the_end_finds(seed: int, block: tuple[int, int], heads: int) -> None:
+    """Feature by feature: from what leaves a layer back to what enters it."""
+    g = np.random.default_rng(seed)
+    drained = next(d for d in range(block[0], 0, -1) if not block[0] % d and not block[1] % d and not 24 // heads % d)
+    array = replace(
+        ARRAY, rows=block[0], cols=block[1], lanes=2, requant_interval=block[0] // drained, vector_width=2 * drained
+    )
+    layout = Layout(array, 24, 36, heads)
+    sides = [(24, 24)] * 4 + [(36, 24), (24, 36)]
+    masks = [g.random((-(-n // block[0]), -(-k // block[1]))) < g.choice([0, 0.1, 0.5]) for n, k in sides]
+    found = needed(layout, [m.sum(1).tolist() for m in masks], [np.flatnonzero(~m.any(0)).tolist() for m in masks])
+
+    def reads(mask: NDArray[np.bool_], feature: int) -> bool:
+        return any(mask[row, feature // block[1]] for row in range(len(mask)))
+
+    read = {3: [reads(masks[3], f) for f in range(24)], 5: [reads(masks[5], f) for f in range(36)]}
+    of_head = [any(read[3][f] for f in range(24) if f // (24 // heads) == head) for head in range(heads)]
+    assert found.heads == (tuple(head for head in range(heads) if of_head[head]),)
+    wanted = {n: [of_head[f // (24 // heads)] for f in range(24)] for n in (0, 1)}
+    wanted |= {2: read[3], 3: [True] * 24, 4: read[5], 5: [True] * 24}
+    for number, mask in enumerate(masks):
+        rows = [
+            row
+            for row in range(len(mask))
+            if mask[row].any() or any(wanted[number][f] for f in range(len(wanted[number])) if f // block[0] == row)
+        ]
+        assert found.rows[number] == tuple(rows or [0])
 
 
 def test_weights_come_from_every_memory(simulators: Path) -> None:
