@@ -18,6 +18,10 @@ from codesign.hardware.arrays import TABLE_WORDS
 from codesign.models import Matrix, load_shape
 from codesign.packing.blocks import check as check_packed
 from codesign.packing.images import MANIFEST, ImageSet, engine_of, make_images
+from codesign.program.compile import compile_encoder
+from codesign.program.document import PROGRAM
+from codesign.program.estimate import layout_of
+from codesign.program.sentence import needed_of
 
 _SIZES = ("family", "hidden", "layers", "ffn", "heads")
 
@@ -46,6 +50,7 @@ def check_design(design: Design) -> None:
     _check_constants(document, design.constants, design.folder / WEIGHTS)
     for layer in document.layers:
         _check_weights(design, layer)
+    _check_program(design)
     try:
         wanted = make_images(document.accelerator, [design.engine_matrix(layer) for layer in document.layers])
     except ValueError as error:
@@ -156,6 +161,25 @@ def _check_weights(design: Design, layer: DesignLayer) -> None:
             file=design.folder / WEIGHTS,
             field=layer.name,
         )
+
+
+def _check_program(design: Design) -> None:
+    """The program, which follows from shape, masks and accelerator."""
+    document, path = design.document, design.folder / PROGRAM
+    layout = layout_of(document.accelerator, document.shape)
+    wanted = compile_encoder(layout, document.shape.layers, needed_of(layout, design.matrices()))
+    for unit in ("array", "vector"):
+        found, steps = getattr(design.program, unit), getattr(wanted, unit)
+        for number, step in enumerate(steps):
+            if number >= len(found) or found[number] != step:
+                raise InputError(
+                    f"not the program that {DESIGN} and {WEIGHTS} give",
+                    file=path,
+                    field=f"program.{unit}.{number}",
+                    accepted=step.name,
+                )
+    if design.program != wanted:
+        raise InputError(f"not the program that {DESIGN} and {WEIGHTS} give", file=path)
 
 
 def _check_images(wanted: ImageSet, design: Design, path: Path) -> None:

@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from codesign.design.document import IMAGES, WEIGHTS, DesignDocument, DesignLayer
 from codesign.errors import InputError
-from codesign.packing.blocks import PackedMatrix, unpack
+from codesign.hardware.run import RunMatrix, pruned
+from codesign.packing.blocks import PackedMatrix, kept_blocks, unpack
 from codesign.packing.images import EngineMatrix, ImageSet, read_images
 from codesign.packing.part import Part, part_to_run
+from codesign.program.document import PROGRAM, read_program
+from codesign.program.steps import Program
 
 Constants = Mapping[str, NDArray[Any]]
 """weights.safetensors by key: packed matrices, and every constant of the integer model."""
@@ -58,6 +61,22 @@ class Design:
             tables = self.constants[f"{prefix}.activation.tables"].astype(np.int64)
             which = self.constants[f"{prefix}.activation.which"].astype(np.int64)[part.outputs]
         return EngineMatrix(layer.name, part.packed, layer.weight_memory, (*channels, which), tables)
+
+    def matrices(self) -> list[RunMatrix]:
+        """Every matrix of the encoder as it is pruned."""
+        return [
+            pruned(kept_blocks(self.packed(layer)), layer.weight_memory, activation=layer.activation)
+            for layer in self.document.layers
+        ]
+
+    @cached_property
+    def program(self) -> Program:
+        """What the device does for a sentence.
+
+        Raises:
+            InputError: The file is missing or no program.
+        """
+        return read_program(self.folder / PROGRAM)
 
     @cached_property
     def images(self) -> ImageSet:

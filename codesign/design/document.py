@@ -11,7 +11,7 @@ from codesign.hardware.resources import Resources
 from codesign.models import EncoderShape
 from codesign.names import BoardName, FileName, ModuleName, Part, Title
 
-FORMAT = "codesign-design-4"
+FORMAT = "codesign-design-5"
 DESIGN = "design.yaml"
 WEIGHTS = "weights.safetensors"
 METRICS = "metrics.json"
@@ -77,7 +77,7 @@ class DesignDocument(_Strict):
     that of all other fields (``codesign.checksums``): it is what tells one design from another.
     """
 
-    format: Literal["codesign-design-4"]
+    format: Literal["codesign-design-5"]
     codesign: str
     seed: int
     board: BoardName

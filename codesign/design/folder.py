@@ -11,9 +11,13 @@ from codesign.design.document import DESIGN, FORMAT, IMAGES, SENTENCES, WEIGHTS,
 from codesign.errors import InputError
 from codesign.files import read_versioned
 from codesign.packing.images import MANIFEST
+from codesign.program.document import PROGRAM
 
 AGAIN = "run codesign quantize again"
-_NEEDED = (WEIGHTS, SENTENCES, "config.json", "model.safetensors", "metrics.json", f"{IMAGES}/{MANIFEST}")
+_NEEDED = (
+    *(WEIGHTS, SENTENCES, PROGRAM, "config.json", "model.safetensors", "metrics.json"),
+    f"{IMAGES}/{MANIFEST}",
+)
 """Files without which a design is none."""
 
 

@@ -10,10 +10,9 @@ from codesign.design.document import DESIGN
 from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory, sparse_matrix
 from codesign.hardware.resources import Placed, Resources, fixed_resources, merged, total, weight_resources
-from codesign.hardware.run import RunMatrix, pruned, run_times
+from codesign.hardware.run import RunMatrix, run_times
 from codesign.hardware.timeline import LATENCY
 from codesign.models import Matrix
-from codesign.packing.blocks import kept_blocks
 from codesign.program.estimate import layout_of
 from codesign.program.resources import encoder_resources, encoder_sizes
 from codesign.program.sentence import matrix_times, needed_of, sentence_times
@@ -67,7 +66,7 @@ def placed_matrices(design: Design) -> tuple[Placed, ...]:
     """The matrices with their masks, where design.yaml says that they lie."""
     document = design.document
     rows, cols = document.accelerator.block
-    matrices = run_matrices(design)
+    matrices = design.matrices()
     run = needed_of(layout_of(document.accelerator, document.shape), matrices)
     return tuple(
         Placed(
@@ -85,19 +84,11 @@ def placed_matrices(design: Design) -> tuple[Placed, ...]:
     )
 
 
-def run_matrices(design: Design) -> list[RunMatrix]:
-    """The matrices as they are pruned."""
-    return [
-        pruned(kept_blocks(design.packed(layer)), layer.weight_memory, activation=layer.activation)
-        for layer in design.document.layers
-    ]
-
-
 def resources_by_module(design: Design, board: Board) -> Mapping[str, Resources]:
     """Resources by module of the engine."""
     document = design.document
     layout, shape = layout_of(document.accelerator, document.shape), document.shape
-    unread = needed_of(layout, run_matrices(design)).unread(shape.heads)
+    unread = needed_of(layout, design.matrices()).unread(shape.heads)
     sizes = encoder_sizes(layout, shape.layers, unread)
     return encoder_resources(layout, board.device.dsp_type, sizes, placed_matrices(design))
 
@@ -160,6 +151,4 @@ def design_times(
         sentences: One after another; None: a batch.
     """
     d = design.document
-    return sentence_times(
-        d.accelerator, board, d.shape, run_matrices(design), d.tokens, sentences or d.batch, latency
-    )
+    return sentence_times(d.accelerator, board, d.shape, design.matrices(), d.tokens, sentences or d.batch, latency)

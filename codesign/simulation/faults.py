@@ -86,6 +86,13 @@ def sentences() -> Iterator[list[SentenceRun]]:
     drawn = replace(drawn, memories=[WeightMemory(place) for place in ("ddr", "uram", "bram") * 4])
     first = sentence_run(drawn, embeddings(27, 17, 2))
     yield [first, replace(first, sentences=embeddings(27, 18, 1)), replace(first, sentences=embeddings(27, 2, 3))]
+    # So few words of keys to a token group that its quotients take longer.
+    many = replace(
+        SMALL_ENCODER_ARRAY, cols=8, lanes=12, vector_width=48, requant_interval=1, max_tokens=24, axi_ports=0
+    )
+    drawn = random_encoder(Layout(many, 16, 20, 2), 1, 0.6, g)
+    first = sentence_run(drawn, embeddings(16, 24, 1))
+    yield [first, replace(first, sentences=embeddings(16, 13, 2))]
 
 
 def places(fault: Fault) -> int:

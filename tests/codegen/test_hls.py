@@ -948,9 +948,9 @@ def test_bad_input_is_one_line(codesign: Run, quantised: Callable[[str], Path], 
         ),
         (
             lambda folder: (folder / "design.yaml").write_text(
-                (folder / "design.yaml").read_text().replace("codesign-design-4", "codesign-design-0")
+                (folder / "design.yaml").read_text().replace("codesign-design-5", "codesign-design-0")
             ),
-            "format version (got 'codesign-design-0'); accepted: codesign-design-4: run codesign quantize again",
+            "format version (got 'codesign-design-0'); accepted: codesign-design-5: run codesign quantize again",
         ),
     ):
         copy = tmp_path / "copy"

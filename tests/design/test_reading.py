@@ -20,6 +20,7 @@ from codesign.design import read_design
 from codesign.design.hardware import board_of_design
 from codesign.errors import InputError
 from codesign.outputs import MARKER
+from codesign.program.document import program_text
 from codesign.simulation.outcome import read_outcome
 from tests.conftest import Outcome
 
@@ -124,7 +125,10 @@ CONTRADICTIONS = [
     (_set("layers", 0, "weight_memory", value="uram"), "manifest.json: other matrices or places than design.yaml"),
     (_set("layers", 0, "predicted_cycles", value=7), "predicted_cycles: contradicts the accelerator"),
     (_set("accelerator", "rows", value=2), "layers.0.blocks: contradicts"),
-    (_set("accelerator", "max_tokens", value=lambda x: 8 * x), "predicted.resources."),
+    (
+        _set("accelerator", "max_tokens", value=lambda x: 8 * x),
+        "program.json: program.array.0: not the program that design.yaml and weights.safetensors give",
+    ),
     (
         _set("accelerator", "weight_port_bits", value=lambda x: 2 * x),
         "manifest.json: engine.weight_port_bits: contradicts",
@@ -147,6 +151,28 @@ def test_a_folder_with_right_hashes_that_contradicts_itself(design: Path) -> Non
     (design / "design.yaml").write_text(original)
     rewrite(design, lambda _: None)
     board_of_design(read_design(design))
+
+
+def test_a_program_that_is_another(design: Path) -> None:
+    path = design / "program.json"
+    original = path.read_text()
+    program = read_design(design).program
+    assert program_text(program) == original
+    assert len(original.splitlines()) == len(program.array) + len(program.vector) + 7
+    for change, message in (
+        (('"after_array": 2', '"after_array": 1'), "not the program that design.yaml and weights.safetensors give"),
+        (('"kind": "norm"', '"kind": "normal"'), "program.json: program.vector."),
+        (('"format": "codesign-program-1"', '"format": "codesign-program-0"'), "program.json: format"),
+        (('"memories"', '"memory"'), "program.json: program.memories: this field is missing"),
+        (("}}", "}"), "program.json:"),
+    ):
+        changed = original.replace(*change, 1) if change[0] != "}}" else original.rstrip().removesuffix("}")
+        assert changed != original
+        path.write_text(changed)
+        rewrite(design, lambda _: None)
+        with pytest.raises(InputError) as caught:
+            read_design(design)
+        assert message in str(caught.value)
 
 
 def test_weights_and_images_that_contradict_each_other(design: Path) -> None:

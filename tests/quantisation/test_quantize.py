@@ -71,6 +71,7 @@ def test_the_design_folder_is_whole(
         "images",
         "metrics.json",
         "model.safetensors",
+        "program.json",
         "sentences.safetensors",
         "tokenizer.json",
         "tokenizer_config.json",
@@ -349,8 +350,8 @@ def design(runs: Path) -> Path:
             "model.safetensors: design.yaml names this file, it is not there",
         ),
         (
-            lambda f: swap(f / "design.yaml", "codesign-design-4", "codesign-design-3"),
-            "format version (got 'codesign-design-3'); accepted: codesign-design-4: run codesign quantize again",
+            lambda f: swap(f / "design.yaml", "codesign-design-5", "codesign-design-4"),
+            "format version (got 'codesign-design-4'); accepted: codesign-design-5: run codesign quantize again",
         ),
         (
             lambda f: swap(f / "design.yaml", "nonzero_blocks: ", "nonzero_blocks: 1"),
