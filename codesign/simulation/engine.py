@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -57,6 +58,8 @@ OPTIMISE_RUN = r"OPT_FAST=-O2\ -march=native"
 """The compiler's, for long runs: what Verilator's makefile takes."""
 OPTIMISE_BUILD = "OPT_FAST=-O1 OPT_SLOW=-O0 OPT_GLOBAL=-O0"
 """For small designs, where compiling takes longer than the run."""
+RANDOM_CONTENT = ("+verilator+rand+reset+2", "+verilator+seed+1")
+"""What registers and memories without reset begin with: anything, as in hardware; the same in every run."""
 SLACK = 1000
 """Cycles beyond the predicted ones after which a run counts as hung."""
 
@@ -88,6 +91,8 @@ class EngineRun:
         rom_tiles: Read-only memories as one array per primitive.
         changed: (source, text, what stands there instead): faults that are planted.
         encoder: The program of a whole encoder, whose sentence ``activations`` then is.
+        netlist: The engine as a netlist, which is built instead of its sources.
+        misplaced: Whether the mark of a matrix's or sentence's last beat stands at the first one.
     """
 
     accelerator: Accelerator
@@ -103,6 +108,8 @@ class EngineRun:
     rom_tiles: bool = False
     changed: tuple[tuple[str, str, str], ...] = ()
     encoder: Encoder | None = None
+    netlist: str | None = None
+    misplaced: bool = False
 
     @property
     def tokens(self) -> int:
@@ -239,6 +246,7 @@ class Simulator:
         loads: Whether URAM is loaded first.
         waves: Whether it writes a waveform.
         build_seconds: The processor's, for building.
+        arguments: Given to it when it is run.
     """
 
     built: Path
@@ -246,6 +254,7 @@ class Simulator:
     loads: bool
     waves: bool
     build_seconds: float
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -297,7 +306,7 @@ def prepare(
     build_seconds = sum(after[:4]) - sum(before[:4])  # of this process and of those that it started
     folder = built / "run"
     folder.mkdir(parents=True, exist_ok=True)
-    for name, data in _files(run).items():
+    for name, data in engine_files(run).items():
         if name.endswith(".mem"):
             (folder / name).write_bytes(data)
     (folder / "uram.mem").write_bytes(memory_text(uram, run.accelerator.stream_bits) or b"0\n")
@@ -332,7 +341,7 @@ def run_built(
         InputError: The simulation failed; the message names its log.
     """
     folder = simulator.folder
-    (folder / "activations.mem").write_bytes(_marked(beats))
+    (folder / "activations.mem").write_bytes(_marked(beats, first=run.misplaced))
     pausing = max(run.pauses.activations, run.pauses.results, run.pauses.reads)
     request = {
         "first_layer": run.first,
@@ -353,7 +362,7 @@ def run_built(
     (folder / "request.json").write_text(json.dumps(request))
     (folder / "outcome.json").unlink(missing_ok=True)
     with stage(f"the engine: running {len(beats)} inputs of {run.tokens} tokens"):
-        _test(FAST, simulator.built, folder, waves=simulator.waves)
+        _test(FAST, simulator.built, folder, waves=simulator.waves, arguments=simulator.arguments)
     if not (folder / "outcome.json").is_file():
         raise InputError("the simulation ended without an outcome", file=folder / "run.log")
     return Finished(folder, json.loads((folder / "outcome.json").read_text()))
@@ -364,7 +373,7 @@ def lint(run: EngineRun, work: Path) -> list[str]:
     folder = work / "lint"
     folder.mkdir(parents=True, exist_ok=True)
     sources = ["engine_pkg.sv"]
-    for name, data in _files(run).items():
+    for name, data in engine_files(run).items():
         (folder / name).write_bytes(data)
         if name.endswith((".sv", ".v")) and name not in sources:
             sources.append(name)
@@ -376,19 +385,23 @@ def lint(run: EngineRun, work: Path) -> list[str]:
     return [line for line in told.stderr.splitlines() if line.startswith("%")]
 
 
-def _files(run: EngineRun) -> dict[str, bytes]:
+def engine_files(run: EngineRun) -> dict[str, bytes]:
     """Every file of the engine, with the faults that are planted."""
     files = rtl_files(run.accelerator, run.dsp_type, run.images, "", rom_tiles=run.rom_tiles, encoder=run.encoder)
     for name, text, instead in run.changed:
         files[name] = files[name].replace(text.encode(), instead.encode())
+    if run.netlist is not None:
+        kept = {name: data for name, data in files.items() if name == "engine_pkg.sv" or name.endswith(".mem")}
+        files = {**kept, "netlist.v": run.netlist.encode()}
     return files
 
 
-def _marked(beats: Sequence[Words]) -> bytes:
-    """The source's file: beats with the mark of a matrix's last one above them."""
+def _marked(beats: Sequence[Words], *, first: bool) -> bytes:
+    """The source's file: beats with the mark of a matrix's last one (or wrongly of its first) above them."""
     words = np.concatenate(beats)
     mark = np.zeros((len(words), 1), np.uint8)
-    mark[np.cumsum([len(part) for part in beats]) - 1] = 1
+    ends = np.cumsum([len(part) for part in beats])
+    mark[np.concatenate([[0], ends[:-1]]) if first else ends - 1] = 1
     return memory_text(np.concatenate([words, mark], axis=1), words.shape[1] * 8 + 1)
 
 
@@ -413,7 +426,7 @@ def simulate_interfaces(run: EngineRun, expected: Sequence[NDArray[np.integer[An
     built = _build(AXI, run, {}, work, waves=False, fast=True)
     folder = built / "run"
     folder.mkdir(exist_ok=True)
-    for name, data in _files(run).items():
+    for name, data in engine_files(run).items():
         if name.endswith(".mem"):
             (folder / name).write_bytes(data)
     ports = 0
@@ -444,12 +457,17 @@ def _build(
     bench: Bench, run: EngineRun, parameters: Mapping[str, int], work: Path, *, waves: bool, fast: bool
 ) -> Path:
     """The folder of a simulator for this design and these parameters: made once for the same content and tools."""
-    files = {name: data for name, data in _files(run).items() if name.endswith((".sv", ".v"))}
+    files = {name: data for name, data in engine_files(run).items() if name.endswith((".sv", ".v"))}
     files |= {name: (BENCH / name).read_bytes() for name in bench.sources}
+    if run.netlist is not None and "harness.sv" in files:
+        # A netlist has one level, with the path of what was below in its names.
+        flat = re.sub(rb"u_engine\.(\w+(?:\.\w+)*)", rb"u_engine.\\\1 ", files["harness.sv"])
+        files["harness.sv"] = flat
     optimise = OPTIMISE_BUILD if fast else OPTIMISE_RUN
     flags = [
         *FLAGS,
         *(["-Wno-fatal"] if run.changed else []),
+        *(["-Wno-fatal", "-Wno-lint", "-Wno-style"] if run.netlist is not None else []),
         *(["+define+CODESIGN_ENCODER"] if run.encoder else []),
         *(["--trace-fst"] if waves and compiles("#include <lz4.h>") else []),
     ]
@@ -525,7 +543,7 @@ def _copy_objects(source: Path, target: Path) -> None:
             part.replace(target / path.name)
 
 
-def _test(bench: Bench, built: Path, folder: Path, *, waves: bool) -> None:
+def _test(bench: Bench, built: Path, folder: Path, *, waves: bool, arguments: Sequence[str] = ()) -> None:
     log = folder / "run.log"
     from cocotb_tools.check_results import get_results
 
@@ -538,6 +556,7 @@ def _test(bench: Bench, built: Path, folder: Path, *, waves: bool) -> None:
             test_dir=folder,
             waves=waves,
             log_file=log,
+            plusargs=[*RANDOM_CONTENT, *arguments],
         )
         # The runner itself looks at them under pytest only.
         count, failed = get_results(results)

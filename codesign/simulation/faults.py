@@ -73,16 +73,19 @@ def sentences() -> Iterator[list[SentenceRun]]:
 
     # Neither R nor C divides L; the last token group partly empty, one group that is full, one token.
     drawn = random_encoder(Layout(SMALL_ENCODER_ARRAY, 24, 36, 2), 2, 0.5, g)
+    # Of one token, whose weight is 127, quotients without a rest.
+    drawn.constants["layers.0.attention.mean_numerator"][:] = (127 << 9) << 15
     first = sentence_run(drawn, embeddings(24, 12, 2))
-    # The next sentence is there long before the last results of the one before are taken.
-    paused = replace(first, pauses=Pauses(0, 250, 0))
+    # More sentences are done than results of them have been taken, or have room.
+    paused = replace(first, sentences=embeddings(24, 12, 5), pauses=Pauses(0, 250, 0))
     shorter = [replace(first, sentences=embeddings(24, *size)) for size in ((5, 3), (1, 2), (8, 1))]
-    yield [first, paused, *shorter]
+    yield [first, paused, *shorter, replace(first, misplaced=True)]
     # A head's features divide nothing, sums in LUTs, weights from everywhere, a word a cycle.
     wide = replace(
         SMALL_ENCODER_ARRAY, rows=6, cols=6, lanes=2, vector_width=6, requant_interval=2, lut_sums=True, max_tokens=18
     )
-    drawn = random_encoder(Layout(wide, 3 * 9, 17, 3), 2, 0.7, g)
+    # Some block rows that are wanted are empty.
+    drawn = random_encoder(Layout(wide, 3 * 9, 17, 3), 2, 0.4, g)
     drawn = replace(drawn, memories=[WeightMemory(place) for place in ("ddr", "uram", "bram") * 4])
     first = sentence_run(drawn, embeddings(27, 17, 2))
     yield [first, replace(first, sentences=embeddings(27, 18, 1)), replace(first, sentences=embeddings(27, 2, 3))]
@@ -90,9 +93,15 @@ def sentences() -> Iterator[list[SentenceRun]]:
     many = replace(
         SMALL_ENCODER_ARRAY, cols=8, lanes=12, vector_width=48, requant_interval=1, max_tokens=24, axi_ports=0
     )
-    drawn = random_encoder(Layout(many, 16, 20, 2), 1, 0.6, g)
-    first = sentence_run(drawn, embeddings(16, 24, 1))
-    yield [first, replace(first, sentences=embeddings(16, 13, 2))]
+    drawn = random_encoder(Layout(many, 48, 20, 6), 1, 0.6, g)
+    # Sums as large as they get, and then as small: deviations of both ends.
+    for name, gains in (("attention", (33025, 0)), ("ffn", (40, 40))):
+        for side, gain in zip(("residual", "added"), gains, strict=True):
+            drawn.constants[f"layers.0.{name}_norm.{side}_gain"][:] = gain
+    drawn.constants["layers.0.ffn_norm.epsilon"][...] = 0
+    loud = np.where(embeddings(48, 24, 1) < 0, -127, 127).astype(np.int8)
+    first = sentence_run(drawn, loud)
+    yield [first, replace(first, sentences=embeddings(48, 13, 2))]
 
 
 def places(fault: Fault) -> int:

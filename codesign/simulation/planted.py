@@ -205,7 +205,7 @@ ENCODER_FAULTS = (
     ),
     Fault("distance to the highest score wraps", "exponential.sv", "distance > 17'd1023 ? 10'd1023 : ", ""),
     Fault("absent keys have weight", "exponential.sv", "present_late[1] ? rounded[7:0] : 8'd0", "rounded[7:0]"),
-    Fault("scores unsigned", "exponential.sv", "17'($signed(score))", "17'(score)"),
+    Fault("scores unsigned", "exponential.sv", "17'($signed(score))", "{1'b0, score}"),
     Fault(
         "highest score of all token groups together",
         "residual_sums.sv",
@@ -253,7 +253,13 @@ ENCODER_FAULTS = (
         ".a({16'd0, residual_gain})",
         ".a(32'($signed(residual_gain)))",
     ),
-    Fault("residual unsigned", "weighted_sums.sv", ".b(32'($signed(residual[l])))", ".b(32'(residual[l]))"),
+    Fault(
+        "residual unsigned",
+        "weighted_sums.sv",
+        ".B_BITS(8), .PORT_C(1'b1)) u_residual (\n"
+        "          .clk, .a({16'd0, residual_gain}), .b(32'($signed(residual[l])))",
+        ".B_BITS(9), .PORT_C(1'b1)) u_residual (\n          .clk, .a({16'd0, residual_gain}), .b(32'(residual[l]))",
+    ),
     Fault(
         "three times a gain loses its carry",
         "weighted_sums.sv",
@@ -465,12 +471,6 @@ ENCODER_FAULTS = (
         "job.need_vector",
     ),
     Fault("scores cut to eight bits", "engine_core.sv", ".wide(kind_2 == SCORES)", ".wide(1'b0)"),
-    Fault(
-        "context with a bias",
-        "engine_core.sv",
-        "kind_2 == MATMUL ? channel[r][CHANNEL_BIAS+:32] : 32'd0",
-        "channel[r][CHANNEL_BIAS+:32]",
-    ),
     Fault("quotient's shift from the channel", "engine_core.sv", "kind_2 == CONTEXT ? quotients[l][21:16] : ", ""),
 )
 """Of what an encoder needs besides."""

@@ -86,6 +86,7 @@ def random_encoder(layout: Layout, layers: int, density: float, g: np.random.Gen
         one = g.integers(0, _GAINS + 1, n)
         other = g.integers(0, _GAINS - one + 1)
         swapped = g.random(n) < 0.5
+        one[3::7], other[3::7] = _GAINS, 0  # the largest that there are, on either side
         return Norm(
             residual_gain=_tensor(np.where(swapped, other, one)),
             added_gain=_tensor(np.where(swapped, one, other)),

@@ -44,6 +44,8 @@ class SentenceRun:
         seed: Of the pauses.
         traced: Whether every step's results are compared, of the last sentence; else the last layer's alone.
         changed: Faults that are planted.
+        netlist: The engine as a netlist, which is built instead of its sources.
+        misplaced: Whether the mark of a sentence's last beat stands elsewhere, which is to be flagged.
     """
 
     encoder: Encoder
@@ -57,6 +59,8 @@ class SentenceRun:
     seed: int = 1
     traced: bool = True
     changed: tuple[tuple[str, str, str], ...] = ()
+    netlist: str | None = None
+    misplaced: bool = False
 
     @property
     def tokens(self) -> int:
@@ -159,7 +163,7 @@ def prepare_sentences(
     Raises:
         InputError: No simulator, or it cannot be built.
     """
-    return prepare(_engine(run), work, _sizes(run, room), waves=waves, fast=fast_build, stage=stage)
+    return prepare(engine_run(run), work, _sizes(run, room), waves=waves, fast=fast_build, stage=stage)
 
 
 def simulate_sentences(run: SentenceRun, simulator: Simulator) -> SentenceOutcome:
@@ -180,7 +184,7 @@ def simulate_sentences(run: SentenceRun, simulator: Simulator) -> SentenceOutcom
     steps, others = len(program.array), len(program.vector)
     predicted = run.predicted()
     found = run_built(
-        _engine(run),
+        engine_run(run),
         simulator,
         [activation_beats(a, sentence) for sentence in run.sentences],
         predicted.cycles,
@@ -220,7 +224,8 @@ def simulate_sentences(run: SentenceRun, simulator: Simulator) -> SentenceOutcom
     )
 
 
-def _engine(run: SentenceRun) -> EngineRun:
+def engine_run(run: SentenceRun) -> EngineRun:
+    """What the engine is built and run for."""
     return EngineRun(
         run.encoder.layout.accelerator,
         run.dsp_type,
@@ -232,6 +237,8 @@ def _engine(run: SentenceRun) -> EngineRun:
         seed=run.seed,
         encoder=run.encoder,
         changed=run.changed,
+        netlist=run.netlist,
+        misplaced=run.misplaced,
     )
 
 

