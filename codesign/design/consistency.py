@@ -18,10 +18,8 @@ from codesign.hardware.arrays import TABLE_WORDS
 from codesign.models import Matrix, load_shape
 from codesign.packing.blocks import check as check_packed
 from codesign.packing.images import MANIFEST, ImageSet, engine_of, make_images
-from codesign.program.compile import compile_encoder
 from codesign.program.document import PROGRAM
-from codesign.program.estimate import layout_of
-from codesign.program.sentence import needed_of
+from codesign.program.sentence import program_of
 
 _SIZES = ("family", "hidden", "layers", "ffn", "heads")
 
@@ -166,8 +164,7 @@ def _check_weights(design: Design, layer: DesignLayer) -> None:
 def _check_program(design: Design) -> None:
     """The program, which follows from shape, masks and accelerator."""
     document, path = design.document, design.folder / PROGRAM
-    layout = layout_of(document.accelerator, document.shape)
-    wanted = compile_encoder(layout, document.shape.layers, needed_of(layout, design.matrices()))
+    wanted = program_of(document.accelerator, document.shape, design.matrices())
     for unit in ("array", "vector"):
         found, steps = getattr(design.program, unit), getattr(wanted, unit)
         for number, step in enumerate(steps):

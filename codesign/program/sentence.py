@@ -43,9 +43,7 @@ def sentence_times(
     Raises:
         InputError: The array does not fit the encoder's heads.
     """
-    layout = layout_of(accelerator, shape)
-    run = needed_of(layout, matrices)
-    program = compile_encoder(layout, shape.layers, run)
+    layout, run, program = _compiled(accelerator, shape, matrices)
     left = [
         replace(matrix, row_blocks=tuple(matrix.row_blocks[row] for row in rows))
         for matrix, rows in zip(matrices, run.rows, strict=True)
@@ -54,6 +52,23 @@ def sentence_times(
     memory = external_memory(accelerator, board, latency)
     times = encoder_times(layout, program, found, board.device.dsp_type, tokens, sentences, memory=memory)
     return program, times
+
+
+def program_of(accelerator: Accelerator, shape: EncoderShape, matrices: Sequence[RunMatrix]) -> Program:
+    """The program of an encoder with these matrices, six of each layer.
+
+    Raises:
+        InputError: The array does not fit the encoder's heads.
+    """
+    return _compiled(accelerator, shape, matrices)[2]
+
+
+def _compiled(
+    accelerator: Accelerator, shape: EncoderShape, matrices: Sequence[RunMatrix]
+) -> tuple[Layout, Needed, Program]:
+    layout = layout_of(accelerator, shape)
+    run = needed_of(layout, matrices)
+    return layout, run, compile_encoder(layout, shape.layers, run)
 
 
 def needed_of(layout: Layout, matrices: Sequence[RunMatrix]) -> Needed:

@@ -41,10 +41,8 @@ from codesign.packing.images import MANIFEST, Manifest, make_images, write_image
 from codesign.planning import PlanDocument, plan_document
 from codesign.planning.plan import make_plan
 from codesign.planning.work import Budget, BudgetKind, Work
-from codesign.program.compile import compile_encoder
 from codesign.program.document import PROGRAM, program_text
-from codesign.program.estimate import layout_of
-from codesign.program.sentence import needed_of
+from codesign.program.sentence import program_of
 from codesign.pruning.budget import Hardware
 from codesign.pruning.finished import FinishedRun, read_run
 from codesign.pruning.padding import collator
@@ -389,8 +387,7 @@ def _write(
         checksum="",
     )
     design = Design(folder, document, tensors)
-    layout = layout_of(plan.accelerator, plan.shape)
-    program = compile_encoder(layout, plan.shape.layers, needed_of(layout, design.matrices()))
+    program = program_of(plan.accelerator, plan.shape, design.matrices())
     (folder / PROGRAM).write_text(program_text(program), encoding="utf-8")
     files = sorted(path for path in folder.iterdir() if path.is_file())
     manifest = write_images(

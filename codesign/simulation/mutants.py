@@ -8,6 +8,7 @@ caught when any of the sentences below gives another bit or cycle, a hang or an 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import re
@@ -24,6 +25,7 @@ import torch
 from joblib import Parallel, delayed
 
 from codesign.errors import InputError
+from codesign.files import write_text
 from codesign.report.console import tracked
 from codesign.simulation.engine import Simulator, engine_files
 from codesign.simulation.faults import sentences
@@ -117,6 +119,18 @@ def first_difference(runs: Sequence[SentenceRun], simulator: Simulator, number: 
     return None
 
 
+def _digest(runs: Sequence[SentenceRun], simulator: Simulator) -> str:
+    """Of all that decides what catches a mutant: the netlist, the content of memories, the sentences."""
+    digest = hashlib.sha256(simulator.built.name.encode())
+    for path in sorted(simulator.folder.glob("*.mem")):
+        if path.name in ("uram.mem", "external.mem"):
+            digest.update(path.read_bytes())
+    for run in runs:
+        told = (run.sentences.shape, run.pauses, run.memory, run.seed, run.misplaced)
+        digest.update(repr(told).encode() + run.sentences.tobytes())
+    return digest.hexdigest()[:16]
+
+
 def _tried(
     runs: Sequence[SentenceRun], simulator: Simulator, mutants: Sequence[Mutant], work: Path, kept: Path
 ) -> Iterator[tuple[Mutant, str | None]]:
@@ -127,7 +141,7 @@ def _tried(
     jobs = (delayed(_one)(runs, simulator, mutant, work) for mutant in left)
     for mutant, told in Parallel(n_jobs=os.cpu_count() or 1, return_as="generator_unordered")(jobs):
         done[str(mutant.number)] = told
-        kept.write_text(json.dumps(done))
+        write_text(kept, json.dumps(done))
         yield mutant, told
 
 
@@ -151,14 +165,18 @@ def main() -> int:
         netlist, mutants = mutated(runs[0], share, given.seed + number)
         runs = [replace(run, netlist=netlist) for run in runs]
         simulator = prepare_sentences(runs[0], work, fast_build=True)
-        if (told := first_difference(runs, simulator, 0, work)) is not None:
+        with tempfile.TemporaryDirectory(dir=work) as own:
+            told = first_difference(runs, simulator, 0, Path(own))
+        if told is not None:
             print(f"the engine itself is not right: {told}")
             return 1
-        kept = work / f"{simulator.built.name}.json"
-        for mutant, told in tracked("mutants")(_tried(runs, simulator, mutants, work, kept), len(mutants)):
-            if told is None:
-                escaped.append(mutant)
-                print(f"ESCAPED encoder {number}, {mutant.number}: {mutant.what} ({mutant.source})", flush=True)
+        kept = work / f"{_digest(runs, simulator)}.json"
+        with tempfile.TemporaryDirectory(dir=work) as own:
+            tried = _tried(runs, simulator, mutants, Path(own), kept)
+            for mutant, told in tracked("mutants")(tried, len(mutants)):
+                if told is None:
+                    escaped.append(mutant)
+                    print(f"ESCAPED encoder {number}, {mutant.number}: {mutant.what} ({mutant.source})", flush=True)
     print(
         f"{given.count - len(escaped)} of {given.count} caught, {time.time() - began:.0f} s; those that escaped are"
         " equivalent to the engine, or a gap: one by one to be read"

@@ -20,26 +20,14 @@ from codesign.program.build import build_encoder
 from codesign.program.layout import Layout
 from codesign.quantisation.encoder import Activation, Attention, Encoder, Layer, Linear, Norm, constants
 from codesign.simulation.engine import Pauses
+from codesign.simulation.random_designs import SMALL_ARRAY
 from codesign.simulation.sentences import SentenceRun
 
 _GAINS = ((1 << 16) - 1) * 64 // 127
 """What the gains of a residual sum come to together, at most (``operations.weighted_sum``)."""
 
 
-SMALL_ENCODER_ARRAY = Accelerator(
-    rows=4,
-    cols=6,
-    lanes=5,
-    weight_bits=8,
-    dsp_packing=2,
-    clock_mhz=200.0,
-    max_tokens=12,
-    weight_port_bits=64,
-    axi_ports=1,
-    axi_port_bits=64,
-    requant_interval=2,
-    vector_width=10,
-)
+SMALL_ENCODER_ARRAY = replace(SMALL_ARRAY, lanes=5, vector_width=10)
 """R does not divide L, C neither: blocks of keys are partly empty."""
 
 

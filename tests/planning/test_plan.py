@@ -118,6 +118,41 @@ def test_the_search_misses_nothing(
     )
 
 
+@pytest.mark.parametrize(("board", "factor"), [("zcu104", 1.0), ("kv260", 4.0), ("pynq-z2", 2.0)])
+def test_ways_for_weights_are_the_widest_that_cost_nothing(
+    board: str, factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other number of ports and width of words lets one token group wait less, and loses nothing."""
+    monkeypatch.setattr(search, "BLOCK_SIDES", (8, 16))
+    loaded, work = load_board(board), Work(SMALL, tokens=64)
+    plan = make_plan(loaded, work, compression(factor))
+    found = search.Search(loaded, work)
+    chosen, density, limit = plan.chosen, 1 / factor, usable_resources(loaded)
+
+    def waited(design: Design) -> float:
+        total = 0.0
+        for layer in design.layers:
+            a = design.accelerator
+            bits = float(a.weight_port_bits)
+            if layer.weight_memory is WeightMemory.DDR:
+                rate = loaded.read_bytes_per_second * 8 / (a.clock_mhz * 1e6)
+                bits = min(rate, a.axi_ports * a.axi_port_bits)
+            total += layer.nonzero_blocks * max(a.block_bits / bits, 1)
+        return total
+
+    for ports, bits in product((1, 2, 4), (64, 128, 256, 512, 1024, 2048)):
+        if ports > loaded.axi.ports or bits < ports * loaded.axi.port_bits:
+            continue
+        other = replace(chosen.accelerator, axi_ports=ports, weight_port_bits=bits)
+        design = found.evaluate(other, density)
+        if not design.resources.fits(limit) or design.streamed > chosen.streamed:
+            continue
+        if found.exact_cycles(other, density) > plan.predicted.cycles:
+            continue
+        # Whole words of a block: a cycle of each at most.
+        assert waited(design) >= waited(chosen) - chosen.nonzero_blocks, (ports, bits)
+
+
 def check(plan: Plan) -> None:
     """What holds of every plan."""
     limit = usable_resources(plan.board)
