@@ -161,6 +161,8 @@ def main() -> int:
     began, escaped, every = time.time(), [], list(sentences())
     for number, runs in enumerate(every):
         share = given.count // len(every) + (number < given.count % len(every))
+        if not share:
+            continue
         print(f"encoder {number}: {share} mutants; Yosys and Verilator take some minutes", flush=True)
         netlist, mutants = mutated(runs[0], share, given.seed + number)
         runs = [replace(run, netlist=netlist) for run in runs]
