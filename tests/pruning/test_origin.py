@@ -177,6 +177,7 @@ def test_a_real_ctrl_c_before_anything(tmp_path: Path) -> None:
     # The signal itself: typer makes an exit code of it without a word.
     script = (
         "import os, signal, sys, codesign.boards\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
         "codesign.boards.board_names = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.argv = ['codesign', 'boards']\n"
         "from codesign.cli import main\n"
