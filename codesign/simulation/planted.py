@@ -69,6 +69,7 @@ ENGINE_FAULTS = (
         "ahead && ahead_bank",
     ),
     Fault("an empty block row keeps old sums", "accumulators.sv", "read_zero_late ? '0 :", "1'b0 ? '0 :"),
+    Fault("a pipeline stops before its last stage", "in_flight.sv", "Bits'(STAGES - 1)", "Bits'(STAGES - 2)"),
     Fault("no rounding", "requantiser.sv", " + $signed({48'd0, below})", ""),
     Fault(
         "shift logical instead of arithmetic",
@@ -257,8 +258,9 @@ ENCODER_FAULTS = (
         "residual unsigned",
         "weighted_sums.sv",
         ".B_BITS(8), .PORT_C(1'b1)) u_residual (\n"
-        "          .clk, .a({16'd0, residual_gain}), .b(32'($signed(residual[l])))",
-        ".B_BITS(9), .PORT_C(1'b1)) u_residual (\n          .clk, .a({16'd0, residual_gain}), .b(32'(residual[l]))",
+        "          .clk, .enable, .a({16'd0, residual_gain}), .b(32'($signed(residual[l])))",
+        ".B_BITS(9), .PORT_C(1'b1)) u_residual (\n"
+        "          .clk, .enable, .a({16'd0, residual_gain}), .b(32'(residual[l]))",
     ),
     Fault(
         "three times a gain loses its carry",
@@ -269,10 +271,10 @@ ENCODER_FAULTS = (
     Fault(
         "top digit of a factor positive",
         "weighted_sums.sv",
-        "default: top = negated[f];",
-        "default: top = thrice[f];",
+        "default: signed_multiple = negated;",
+        "default: signed_multiple = {2'd0, once};",
     ),
-    Fault("rounding lost in the digits' carry", "weighted_sums.sv", "{top, 3'b001}", "{top, 3'b000}"),
+    Fault("rounding lost in the digits' carry", "weighted_sums.sv", "{above, 3'b001}", "{above, 3'b000}"),
     Fault("mean not rounded", "deviation.sv", "(scaled + (51'sd1 <<< (MEAN_SHIFT - 1)))", "(scaled)"),
     Fault("variance without its epsilon", "deviation.sv", " + 51'($signed({10'b0, epsilon}))", ""),
     Fault(

@@ -4,6 +4,7 @@ module activation_tables
   import engine_pkg::*;
 (
     input  logic                         clk,
+    input  logic                         enable,
     input  logic                         used,
     input  logic [TABLE_NUMBER_BITS-1:0] number,
     input  logic                         which,
@@ -27,8 +28,10 @@ module activation_tables
       .clk, .address(($clog2(TABLES * 512))'({number, which, !value[7], value[6:0]})), .data(found)
   );
   always_ff @(posedge clk) begin
-    used_late  <= {used_late[0], used};
-    value_late <= {value_late[0], value};
+    if (enable) begin
+      used_late  <= {used_late[0], used};
+      value_late <= {value_late[0], value};
+    end
   end
   assign result = used_late[1] ? VALUE_BITS'($signed(found)) : value_late[1];
 endmodule

@@ -23,7 +23,7 @@ module deviation
   logic signed [50:0] scaled;
   logic signed [17:0] middle;
   logic signed [32:0] total_4, total_5;
-  wide_product #(.B_BITS(17)) u_mean (.clk, .factor(total), .multiplier(18'(MEAN_MULTIPLIER)), .product(scaled));
+  wide_product #(.B_BITS(17)) u_mean (.clk, .enable(1'b1), .factor(total), .multiplier(18'(MEAN_MULTIPLIER)), .product(scaled));
   delay #(.WIDTH(33), .CYCLES(4)) u_total (.clk, .d(total), .q(total_4));
 
   // ---- Variance: Σt² − μ·(2Σt − N·μ) + ε.
@@ -33,7 +33,7 @@ module deviation
   logic [47:0] squares_10;
   logic signed [50:0] difference;
   logic [47:0] variance;
-  wide_product #(.B_BITS(18)) u_spread (.clk, .factor(twice), .multiplier(mean_6), .product(spread));
+  wide_product #(.B_BITS(18)) u_spread (.clk, .enable(1'b1), .factor(twice), .multiplier(mean_6), .product(spread));
   delay #(.WIDTH(48), .CYCLES(10)) u_squares (.clk, .d(squares), .q(squares_10));
 
   always_ff @(posedge clk) begin

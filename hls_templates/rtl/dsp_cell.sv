@@ -1,6 +1,6 @@
 // One DSP: sum = a·b + `added`: the sum of the DSP before it in the cascade, SHIFT bits down; or, where PORT_C, anything,
 // through the port of its own that a DSP has for it. Register stages: OPERAND_STAGES for the operands, one for the
-// product, one for the sum; with PORT_C, one for what is added.
+// product, one for the sum; with PORT_C, one for what is added. All stand still without `enable`.
 module dsp_cell #(
     parameter int A_BITS         = 27,
     parameter int B_BITS         = 18,
@@ -9,6 +9,7 @@ module dsp_cell #(
     parameter bit PORT_C         = 1'b0
 ) (
     input  logic               clk,
+    input  logic               enable,
     // Signed; the bits above A_BITS and B_BITS repeat the sign.
     input  logic        [31:0] a,
     input  logic        [31:0] b,
@@ -22,14 +23,16 @@ module dsp_cell #(
   logic unused;
   assign unused = &{1'b0, a, b};
 
-  delay #(.WIDTH(A_BITS + B_BITS), .CYCLES(OPERAND_STAGES - 1)) u_operands (
-      .clk, .d({a[A_BITS-1:0], b[B_BITS-1:0]}), .q({a_late, b_late})
+  delay_enabled #(.WIDTH(A_BITS + B_BITS), .CYCLES(OPERAND_STAGES - 1)) u_operands (
+      .clk, .enable, .d({a[A_BITS-1:0], b[B_BITS-1:0]}), .q({a_late, b_late})
   );
-  delay #(.WIDTH(48), .CYCLES(PORT_C ? 1 : 0)) u_added (.clk, .d(added), .q(added_late));
+  delay_enabled #(.WIDTH(48), .CYCLES(PORT_C ? 1 : 0)) u_added (.clk, .enable, .d(added), .q(added_late));
   always_ff @(posedge clk) begin
-    a_q       <= a_late;
-    b_q       <= b_late;
-    product_q <= a_q * b_q;
-    sum       <= (added_late >>> SHIFT) + 48'(product_q);
+    if (enable) begin
+      a_q       <= a_late;
+      b_q       <= b_late;
+      product_q <= a_q * b_q;
+      sum       <= (added_late >>> SHIFT) + 48'(product_q);
+    end
   end
 endmodule

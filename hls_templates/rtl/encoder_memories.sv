@@ -105,7 +105,7 @@ module encoder_memories
     result_address <= place(result_what.target_base,
                             32'(result_what.kind == MATMUL ? result_place.column : result_what.column),
                             result_what.group);
-    for (int d = 0; d < D; d++) for (int l = 0; l < L; l++) result_bytes[d][l] <= result[d][l][7:0];
+    if (result_valid) for (int d = 0; d < D; d++) for (int l = 0; l < L; l++) result_bytes[d][l] <= result[d][l][7:0];
   end
   assign result_sub = result_what.kind == MATMUL ? result_place.sub : result_what.sub;
 

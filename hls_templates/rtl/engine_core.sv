@@ -186,9 +186,13 @@ module engine_core
   delay #(.WIDTH(1), .CYCLES(2)) u_channel_streamed (.clk, .d(what.streamed), .q(channel_streamed));
   assign channel_word = channel_streamed ? external_channel : chip_channel;
   assign channel      = channel_word[R/Q*CHANNEL_BITS-1:0];
+  // From the sums that are chosen on, everything stands still while there are none.
+  logic choosing, requantising;
+  in_flight #(.STAGES(REQUANTISE_STAGES - 1)) u_requantising (.clk, .valid(choosing), .enable(requantising));
   always_ff @(posedge clk) begin
-    part   <= what.part;
-    chosen <= sums[part];
+    choosing <= draining;
+    part     <= what.part;
+    if (requantising) chosen <= sums[part];
   end
   // A head's results are multiplied by a quotient of their token, without a bias.
   kind_t kind_2;
@@ -199,6 +203,7 @@ module engine_core
     for (genvar l = 0; l < L; l++) begin : g_lane
       requantiser u_requantiser (
           .clk,
+          .enable(requantising),
           .accumulator(chosen[r][l]),
           .bias(kind_2 == MATMUL ? channel[r][CHANNEL_BIAS+:32] : 32'd0),
           .multiplier(kind_2 == CONTEXT ? quotients[l][15:0] : channel[r][CHANNEL_MULTIPLIER+:16]),
@@ -218,10 +223,13 @@ module engine_core
     );
     for (genvar r = 0; r < R / Q; r++) begin : g_row
       logic which;
-      delay #(.WIDTH(1), .CYCLES(REQUANTISE_STAGES - 4)) u_which (.clk, .d(channel[r][CHANNEL_TABLE]), .q(which));
+      delay_enabled #(.WIDTH(1), .CYCLES(REQUANTISE_STAGES - 4)) u_which (
+          .clk, .enable(requantising), .d(channel[r][CHANNEL_TABLE]), .q(which)
+      );
       for (genvar l = 0; l < L; l++) begin : g_lane
         activation_tables u_tables (
-            .clk, .used(table_used), .number(table_number), .which, .value(requantised[r][l]), .result(result[r][l])
+            .clk, .enable(requantising), .used(table_used), .number(table_number), .which, .value(requantised[r][l]),
+            .result(result[r][l])
         );
       end
     end

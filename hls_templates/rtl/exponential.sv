@@ -4,6 +4,7 @@ module exponential
   import engine_pkg::*;
 (
     input  logic               clk,
+    input  logic               enable,
     input  logic               present,
     input  logic signed [15:0] highest,
     input  logic signed [15:0] score,
@@ -23,10 +24,12 @@ module exponential
   assign unused = &{1'b0, rounded};
 
   always_ff @(posedge clk) begin
-    steps        <= distance > 17'd1023 ? 10'd1023 : distance[9:0];
-    entry        <= exponential_entry(steps[6:0]);
-    octave       <= steps[9:7];
-    present_late <= {present_late[0], present};
-    result       <= present_late[1] ? rounded[7:0] : 8'd0;
+    if (enable) begin
+      steps        <= distance > 17'd1023 ? 10'd1023 : distance[9:0];
+      entry        <= exponential_entry(steps[6:0]);
+      octave       <= steps[9:7];
+      present_late <= {present_late[0], present};
+      result       <= present_late[1] ? rounded[7:0] : 8'd0;
+    end
   end
 endmodule

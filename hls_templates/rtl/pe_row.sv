@@ -25,6 +25,7 @@ module pe_row
         // The packed operand that needs the wide port gets it: two weights of four bits, otherwise the activations.
         dsp_cell #(.A_BITS(WIDE_BITS), .B_BITS(18)) u_dsp (
             .clk,
+            .enable(1'b1),
             .a(PACKING == 4 ? weight[First+k] : activation[First+k][d]),
             .b(PACKING == 4 ? activation[First+k][d] : weight[First+k]),
             .added(cascade[k]),

@@ -24,17 +24,21 @@ module quotient
   assign digits[0]   = numerator[15:0];
   assign divisors[0] = divisor;
   assign tags[0]     = tag;
+  logic enable;
+  in_flight #(.STAGES(QUOTIENT_STAGES)) u_in_flight (.clk, .valid, .enable);
   for (genvar i = 0; i < QUOTIENT_STAGES; i++) begin : g_digit
     logic [16:0] next;
     logic fits;
     assign next = {left[i], digits[i][15]};
     assign fits = next >= {1'b0, divisors[i]};
     always_ff @(posedge clk) begin
-      valids[i+1]   <= valids[i] && !reset;
-      left[i+1]     <= fits ? 16'(next - {1'b0, divisors[i]}) : next[15:0];
-      digits[i+1]   <= {digits[i][14:0], fits};
-      divisors[i+1] <= divisors[i];
-      tags[i+1]     <= tags[i];
+      valids[i+1] <= valids[i] && !reset;
+      if (enable) begin
+        left[i+1]     <= fits ? 16'(next - {1'b0, divisors[i]}) : next[15:0];
+        digits[i+1]   <= {digits[i][14:0], fits};
+        divisors[i+1] <= divisors[i];
+        tags[i+1]     <= tags[i];
+      end
     end
   end
   assign done     = valids[QUOTIENT_STAGES];

@@ -3,6 +3,7 @@ module requantiser
   import engine_pkg::*;
 (
     input  logic                  clk,
+    input  logic                  enable,
     input  logic [31:0]           accumulator,
     input  logic [31:0]           bias,
     input  logic [15:0]           multiplier,
@@ -18,9 +19,11 @@ module requantiser
   logic [5:0] shift_late;
   logic below, wide_late;
 
-  wide_product u_product (.clk, .factor(biased), .multiplier({2'b00, multiplier_late}), .product(whole));
-  delay #(.WIDTH(6), .CYCLES(5)) u_shift (.clk, .d(shift), .q(shift_late));
-  delay #(.WIDTH(1), .CYCLES(6)) u_wide (.clk, .d(wide), .q(wide_late));
+  wide_product u_product (
+      .clk, .enable, .factor(biased), .multiplier({2'b00, multiplier_late}), .product(whole)
+  );
+  delay_enabled #(.WIDTH(6), .CYCLES(5)) u_shift (.clk, .enable, .d(shift), .q(shift_late));
+  delay_enabled #(.WIDTH(1), .CYCLES(6)) u_wide (.clk, .enable, .d(wide), .q(wide_late));
   assign product = whole[48:0];
   assign limit   = VECTOR != 0 && wide_late ? 49'sd32767 : 49'sd127;
   logic unused;  // its upper bits repeat the sign
@@ -30,11 +33,13 @@ module requantiser
   assign below = shift_late > 6'd49 ? product[48] : product[shift_late-6'd1];
 
   always_ff @(posedge clk) begin
-    biased          <= 33'($signed(accumulator)) + 33'($signed(bias));
-    multiplier_late <= multiplier;
-    // Shift; the bit below the point is what rounding half up adds.
-    rounded         <= (product >>> shift_late) + $signed({48'd0, below});
-    // Saturate.
-    result          <= VALUE_BITS'(rounded > limit ? limit : rounded < -limit ? -limit : rounded);
+    if (enable) begin
+      biased          <= 33'($signed(accumulator)) + 33'($signed(bias));
+      multiplier_late <= multiplier;
+      // Shift; the bit below the point is what rounding half up adds.
+      rounded         <= (product >>> shift_late) + $signed({48'd0, below});
+      // Saturate.
+      result          <= VALUE_BITS'(rounded > limit ? limit : rounded < -limit ? -limit : rounded);
+    end
   end
 endmodule

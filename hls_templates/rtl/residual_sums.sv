@@ -30,6 +30,11 @@ module residual_sums
   localparam int Summed = 4;               // cycles of a residual sum
   localparam int Squared = Summed + 2 + D; // and until the squares of a word are added up
 
+  // ---- Clock enables: a matrix's results may be neither scores nor summed.
+  logic summing, scoring;
+  in_flight #(.STAGES(Squared)) u_summing (.clk, .valid(valid && what.target == TO_SUMS), .enable(summing));
+  in_flight #(.STAGES(Summed)) u_scoring (.clk, .valid(valid && what.target == TO_SCORES), .enable(scoring));
+
   // ---- Sums.
   logic valid_4;
   drain_t what_4;
@@ -40,7 +45,7 @@ module residual_sums
   delay #(.WIDTH(1), .CYCLES(Summed)) u_valid (.clk, .d(valid), .q(valid_4));
   delay #(.WIDTH($bits(drain_t)), .CYCLES(Summed)) u_what (.clk, .d(what), .q(what_4));
   delay #(.WIDTH($bits(row_place_t)), .CYCLES(Summed)) u_place (.clk, .d(place), .q(place_4));
-  delay #(.WIDTH(16 * D * L), .CYCLES(Summed)) u_value (.clk, .d(value), .q(value_4));
+  delay_enabled #(.WIDTH(16 * D * L), .CYCLES(Summed)) u_value (.clk, .enable(scoring), .d(value), .q(value_4));
   assign is_sum   = valid_4 && what_4.target == TO_SUMS && place_4.valid;
   assign is_score = valid_4 && what_4.target == TO_SCORES && what_4.valid;
 
@@ -48,7 +53,7 @@ module residual_sums
   for (genvar d = 0; d < D; d++) begin : g_feature
     logic [L-1:0][7:0] narrow;
     weighted_sums u_sums (
-        .clk, .residual_gain(gains[d][15:0]), .value_gain(gains[d][31:16]), .residual(residual[d]), .value(narrow),
+        .clk, .enable(summing), .residual_gain(gains[d][15:0]), .value_gain(gains[d][31:16]), .residual(residual[d]), .value(narrow),
         .sum(sum[d])
     );
     for (genvar l = 0; l < L; l++) begin : g_lane
@@ -63,7 +68,7 @@ module residual_sums
     end
     write_address <= what_4.target_base + BASE_BITS'(what_4.group)
         + BASE_BITS'(scaled_by(32'(is_sum ? place_4.word : what_4.column), GROUPS));
-    write_data    <= element;
+    if (is_sum || is_score) write_data <= element;
   end
 
   // ---- The highest score of each token.
@@ -100,16 +105,16 @@ module residual_sums
     assign cascade[0] = '0;
     for (genvar d = 0; d < D; d++) begin : g_square
       logic [17:0] late;
-      delay #(.WIDTH(18), .CYCLES(d)) u_late (.clk, .d(sum[d][l]), .q(late));
+      delay_enabled #(.WIDTH(18), .CYCLES(d)) u_late (.clk, .enable(summing), .d(sum[d][l]), .q(late));
       dsp_cell #(.A_BITS(18), .B_BITS(18)) u_square (
-          .clk, .a(32'($signed(late))), .b(32'($signed(late))), .added(cascade[d]), .sum(cascade[d+1])
+          .clk, .enable(summing), .a(32'($signed(late))), .b(32'($signed(late))), .added(cascade[d]), .sum(cascade[d+1])
       );
     end
     always_comb begin
       plain = '0;
       for (int d = 0; d < D; d++) plain += 33'($signed(sum[d][l]));
     end
-    delay #(.WIDTH(33), .CYCLES(Squared - Summed)) u_plain (.clk, .d(plain), .q(plain_end));
+    delay_enabled #(.WIDTH(33), .CYCLES(Squared - Summed)) u_plain (.clk, .enable(summing), .d(plain), .q(plain_end));
     (* ram_style = "distributed" *) logic [80:0] memory[2**GROUP_BITS];
     logic [80:0] earlier;
     assign earlier = first_end ? '0 : memory[group_end];

@@ -23,6 +23,8 @@ module square_root
   assign left[0]   = '0;
   assign roots[0]  = '0;
   assign tags[0]   = tag;
+  logic enable;
+  in_flight #(.STAGES(ROOT_STAGES)) u_in_flight (.clk, .valid, .enable);
   for (genvar i = 0; i < ROOT_STAGES; i++) begin : g_digit
     logic [19:0] next, trial;
     logic fits;
@@ -31,10 +33,12 @@ module square_root
     assign fits  = next >= trial;
     always_ff @(posedge clk) begin
       valids[i+1] <= valids[i] && !reset;
-      digits[i+1] <= digits[i] << 2;
-      left[i+1]   <= 18'(fits ? next - trial : next);
-      roots[i+1]  <= {roots[i][14:0], fits};
-      tags[i+1]   <= tags[i];
+      if (enable) begin
+        digits[i+1] <= digits[i] << 2;
+        left[i+1]   <= 18'(fits ? next - trial : next);
+        roots[i+1]  <= {roots[i][14:0], fits};
+        tags[i+1]   <= tags[i];
+      end
     end
   end
   assign done     = valids[ROOT_STAGES];

@@ -208,6 +208,8 @@ module vector_unit
   delay #(.WIDTH($bits(word_t) + V), .CYCLES(2)) u_word_2 (.clk, .d({word_0, present_0}), .q({word_2, present_2}));
 
   // ---- Exponentials, and their sums.
+  logic exponentiating;
+  in_flight #(.STAGES(EXPONENTIAL_STAGES)) u_exponentiating (.clk, .valid(valid_2 && !is_norm), .enable(exponentiating));
   logic [L-1:0][15:0] highest_2;
   logic [V-1:0][L-1:0][7:0] exponentials;
   logic [L-1:0][15:0] sum, held;
@@ -217,7 +219,8 @@ module vector_unit
   for (genvar v = 0; v < V; v++) begin : g_exponentials
     for (genvar l = 0; l < L; l++) begin : g_lane
       exponential u_exponential (
-          .clk, .present(present_2[v]), .highest(highest_2[l]), .score(sums[v][l][15:0]), .result(exponentials[v][l])
+          .clk, .enable(exponentiating), .present(present_2[v]), .highest(highest_2[l]), .score(sums[v][l][15:0]),
+          .result(exponentials[v][l])
       );
     end
   end
@@ -358,6 +361,8 @@ module vector_unit
   end
 
   // ---- LayerNorm.
+  logic normalising;
+  in_flight #(.STAGES(NORMALISER_STAGES)) u_normalising (.clk, .valid(valid_2 && is_norm), .enable(normalising));
   logic [V-1:0][48:0] constants, constants_4;
   logic [V-1:0][L-1:0][7:0] normals;
   rom #(
@@ -370,11 +375,14 @@ module vector_unit
   ) u_constants (
       .clk, .address(($clog2(NORM_CONSTANTS))'(step.norm_base + NORM_ADDRESS_BITS'(pass_beat))), .data(constants)
   );
-  delay #(.WIDTH(V * 49), .CYCLES(NORMAL_LEAD)) u_constants_late (.clk, .d(constants), .q(constants_4));
+  delay_enabled #(.WIDTH(V * 49), .CYCLES(NORMAL_LEAD)) u_constants_late (
+      .clk, .enable(normalising), .d(constants), .q(constants_4)
+  );
   for (genvar v = 0; v < V; v++) begin : g_normals
     for (genvar l = 0; l < L; l++) begin : g_lane
       normaliser u_normaliser (
           .clk,
+          .enable(normalising),
           .sum(sums[v][l]),
           .mean(means[l]),
           .deviation(deviations[l]),

@@ -141,18 +141,20 @@ endmodule
 @needs_yosys
 def test_yosys_puts_the_plain_cell_into_one_dsp_too() -> None:
     # The module as it is delivered, not the one with the primitive written out: a 7 series device, two in a cascade,
-    # and one that adds what other logic gives.
+    # and one that adds what other logic gives; clock enables are the primitive's.
     folder = data_folder("hls_templates") / "rtl"
     top = """
-module top (input logic clk, input logic [31:0] a0, b0, a1, b1, input logic signed [47:0] c,
+module top (input logic clk, enable, input logic [31:0] a0, b0, a1, b1, input logic signed [47:0] c,
             output logic signed [47:0] sum, other);
   logic signed [47:0] first;
-  dsp_cell #(.A_BITS(25), .B_BITS(18)) u_0 (.clk, .a(a0), .b(b0), .added('0), .sum(first));
-  dsp_cell #(.A_BITS(25), .B_BITS(18)) u_1 (.clk, .a(a1), .b(b1), .added(first), .sum(sum));
-  dsp_cell #(.A_BITS(25), .B_BITS(18), .PORT_C(1'b1)) u_2 (.clk, .a(b0), .b(a1), .added(c), .sum(other));
+  dsp_cell #(.A_BITS(25), .B_BITS(18)) u_0 (.clk, .enable, .a(a0), .b(b0), .added('0), .sum(first));
+  dsp_cell #(.A_BITS(25), .B_BITS(18)) u_1 (.clk, .enable, .a(a1), .b(b1), .added(first), .sum(sum));
+  dsp_cell #(.A_BITS(25), .B_BITS(18), .PORT_C(1'b1)) u_2 (.clk, .enable, .a(b0), .b(a1), .added(c), .sum(other));
 endmodule
 """
-    source = "".join((folder / name).read_text(encoding="utf-8") for name in ("delay.sv", "dsp_cell.sv")) + top
+    source = (
+        "".join((folder / name).read_text(encoding="utf-8") for name in ("delay_enabled.sv", "dsp_cell.sv")) + top
+    )
     cells = yosys.count_cells(source, "top", {}, "xc7")
     assert cells == {"DSP48E1": 3}
 
