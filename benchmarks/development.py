@@ -12,6 +12,7 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.glue import TASKS
 from benchmarks.pruning import ROOT
 from codesign import __version__
 from codesign.design.content import Design
@@ -23,13 +24,13 @@ from codesign.simulation.toolchain import verilator_version
 RESULT = ROOT / "docs" / "results" / "development.md"
 
 
-def page(design: Design, task: str, score: ScoreRecord) -> Iterator[str]:
+def page(design: Design, score: ScoreRecord) -> Iterator[str]:
     """The page's lines."""
     document, a = design.document, design.document.accelerator
     kept = sum(layer.nonzero_blocks for layer in document.layers)
     blocks = sum(layer.blocks for layer in document.layers)
     shape = document.shape
-    yield f"# {task}'s development set through simulated hardware"
+    yield f"# {TASKS.get(document.task, document.task)}'s development set through simulated hardware"
     yield ""
     yield (
         f"Written by `python -m benchmarks.development` on {datetime.date.today().isoformat()}"
@@ -38,11 +39,12 @@ def page(design: Design, task: str, score: ScoreRecord) -> Iterator[str]:
     )
     yield ""
     yield (
-        f"Trained and pruned by `codesign prune`: {shape.layers} layers, {shape.hidden} wide, {shape.heads} heads,"
-        f" {shape.ffn} in the feed-forward, {blocks / kept:.2f}× compression; array {a.shape} on {document.board},"
-        f" weights of {a.weight_bits} bits. Each sentence runs whole, at its own length: embeddings in, the last"
-        " layer out. Every output of the last layer and every sentence's cycles are compared; of the last sentence of"
-        " each start, every step's begin and end too. Embeddings and classifier are the host's, as on a board."
+        f"Trained and pruned by `codesign prune` (seed {document.seed}): {shape.layers} layers, {shape.hidden} wide,"
+        f" {shape.heads} heads, {shape.ffn} in the feed-forward, {blocks / kept:.2f}× compression; array {a.shape} on"
+        f" {document.board}, weights of {a.weight_bits} bits. Each sentence runs whole, at its own length:"
+        " embeddings in, the last layer out. Every output of the last layer and every sentence's cycles are"
+        " compared; of the last sentence of each start, every step's begin and end too. Embeddings and classifier"
+        " are the host's, as on a board."
     )
     yield ""
     yield "| | |"
@@ -63,13 +65,12 @@ def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("design", type=Path, help="design folder, simulated with --split")
-    parser.add_argument("--task", default="SST-2", help="what the page calls the task")
     given = parser.parse_args()
     design = read_design(given.design)
     outcome = read_outcome(design)
     if outcome is None or outcome.score is None:
         parser.error(f"{given.design} has no development set's results: codesign simulate {given.design} --split dev")
-    write_text(RESULT, "\n".join(page(design, given.task, outcome.score)) + "\n")
+    write_text(RESULT, "\n".join(page(design, outcome.score)) + "\n")
     print(f"wrote {RESULT}")
 
 

@@ -7,16 +7,5 @@ module delay #(
     input  logic [WIDTH-1:0] d,
     output logic [WIDTH-1:0] q
 );
-  if (CYCLES == 0) begin : g_none
-    assign q = d;
-    logic unused_clk;
-    assign unused_clk = clk;
-  end else begin : g_line
-    logic [CYCLES-1:0][WIDTH-1:0] line;
-    always_ff @(posedge clk) begin
-      line[0] <= d;
-      for (int i = 1; i < CYCLES; i++) line[i] <= line[i-1];
-    end
-    assign q = line[CYCLES-1];
-  end
+  delay_enabled #(.WIDTH(WIDTH), .CYCLES(CYCLES)) u_line (.clk, .enable(1'b1), .d, .q);
 endmodule

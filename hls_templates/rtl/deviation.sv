@@ -23,7 +23,9 @@ module deviation
   logic signed [50:0] scaled;
   logic signed [17:0] middle;
   logic signed [32:0] total_4, total_5;
-  wide_product #(.B_BITS(17)) u_mean (.clk, .enable(1'b1), .factor(total), .multiplier(18'(MEAN_MULTIPLIER)), .product(scaled));
+  wide_product #(.B_BITS(17)) u_mean (
+      .clk, .enable(1'b1), .factor(total), .multiplier(18'(MEAN_MULTIPLIER)), .product(scaled)
+  );
   delay #(.WIDTH(33), .CYCLES(4)) u_total (.clk, .d(total), .q(total_4));
 
   // ---- Variance: Σt² − μ·(2Σt − N·μ) + ε.

@@ -11,7 +11,7 @@ module weighted_sums
     input  logic [L-1:0][7:0]  value,
     output logic [L-1:0][17:0] sum
 );
-  // Of a digit 0 to 3; of the highest, −2 to 1.
+  // What a gain gives times a digit of two bits: 0 to 3, and of a factor's highest, which is signed, −2 to 1.
   function automatic logic [17:0] multiple(input logic [1:0] digit, input logic [15:0] once, input logic [17:0] thrice);
     case (digit)
       2'd0: multiple = '0;
@@ -29,7 +29,7 @@ module weighted_sums
       default: signed_multiple = negated;
     endcase
   endfunction
-  // The ones behind them carry: one more.
+  // Of both upper digits in units of 16, and half of the 32 that rounds: the ones behind them carry, one more.
   function automatic logic [19:0] upper(input logic [17:0] below, input logic [17:0] above);
     upper = 20'(({2'd0, below, 1'b1} + {above, 3'b001}) >> 1);
   endfunction

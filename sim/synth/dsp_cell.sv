@@ -29,8 +29,8 @@ module dsp_cell #(
     ) u_dsp (
         .CLK(clk), .A(wide), .B(narrow), .C(PORT_C ? added : '0), .D('0), .PCIN(PORT_C ? '0 : added), .P(sum),
         .OPMODE({2'b00, adds, 4'b0101}), .INMODE('0), .ALUMODE('0), .CARRYIN('0), .CARRYINSEL('0),
-        .CEA1(enable), .CEA2(enable), .CEB1(enable), .CEB2(enable), .CEM(enable), .CEP(enable), .CEC(PORT_C && enable), .CED('0), .CEAD('0), .CECTRL('0),
-        .CEINMODE('0), .CEALUMODE('0), .CECARRYIN('0),
+        .CEA1(enable), .CEA2(enable), .CEB1(enable), .CEB2(enable), .CEM(enable), .CEP(enable),
+        .CEC(PORT_C && enable), .CED('0), .CEAD('0), .CECTRL('0), .CEINMODE('0), .CEALUMODE('0), .CECARRYIN('0),
         .RSTA('0), .RSTB('0), .RSTC('0), .RSTD('0), .RSTM('0), .RSTP('0), .RSTCTRL('0), .RSTINMODE('0),
         .RSTALUMODE('0), .RSTALLCARRYIN('0)
     );
@@ -42,8 +42,8 @@ module dsp_cell #(
     ) u_dsp (
         .CLK(clk), .A(wide), .B(narrow), .C(PORT_C ? added : '0), .D('0), .PCIN(PORT_C ? '0 : added), .P(sum),
         .OPMODE({adds, 4'b0101}), .INMODE('0), .ALUMODE('0), .CARRYIN('0), .CARRYINSEL('0),
-        .CEA1(enable), .CEA2(enable), .CEB1(enable), .CEB2(enable), .CEM(enable), .CEP(enable), .CEC(PORT_C && enable), .CED('0), .CEAD('0), .CECTRL('0),
-        .CEINMODE('0), .CEALUMODE('0), .CECARRYIN('0),
+        .CEA1(enable), .CEA2(enable), .CEB1(enable), .CEB2(enable), .CEM(enable), .CEP(enable),
+        .CEC(PORT_C && enable), .CED('0), .CEAD('0), .CECTRL('0), .CEINMODE('0), .CEALUMODE('0), .CECARRYIN('0),
         .RSTA('0), .RSTB('0), .RSTC('0), .RSTD('0), .RSTM('0), .RSTP('0), .RSTCTRL('0), .RSTINMODE('0),
         .RSTALUMODE('0), .RSTALLCARRYIN('0)
     );

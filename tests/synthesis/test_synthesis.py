@@ -152,10 +152,8 @@ module top (input logic clk, enable, input logic [31:0] a0, b0, a1, b1, input lo
   dsp_cell #(.A_BITS(25), .B_BITS(18), .PORT_C(1'b1)) u_2 (.clk, .enable, .a(b0), .b(a1), .added(c), .sum(other));
 endmodule
 """
-    source = (
-        "".join((folder / name).read_text(encoding="utf-8") for name in ("delay_enabled.sv", "dsp_cell.sv")) + top
-    )
-    cells = yosys.count_cells(source, "top", {}, "xc7")
+    delivered = [(folder / name).read_text(encoding="utf-8") for name in ("delay_enabled.sv", "dsp_cell.sv")]
+    cells = yosys.count_cells("".join([*delivered, top]), "top", {}, "xc7")
     assert cells == {"DSP48E1": 3}
 
 
