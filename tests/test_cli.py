@@ -182,7 +182,11 @@ BAD = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), BAD, ids=[" ".join(b[0])[:80] for b in BAD])
-def test_bad_input_is_one_line_and_exit_code_2(codesign: Run, arguments: list[str], message: str) -> None:
+def test_bad_input_is_one_line_and_exit_code_2(
+    codesign: Run, arguments: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Default output folders lie below where one is: two tests at a time would find each other's lock in them.
+    monkeypatch.chdir(tmp_path)
     told = codesign(*arguments)
     assert told.code == 2
     (line,) = told.err.splitlines()
