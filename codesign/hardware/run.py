@@ -137,7 +137,7 @@ def run_times(
         tokens,
         tables=any(matrix.activation for matrix in matrices),
         memory=external_memory(accelerator, board, latency),
-    )
+    ).times
 
 
 def dense_run_cycles(

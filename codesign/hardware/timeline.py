@@ -120,6 +120,21 @@ class JobTimes:
 
 
 @dataclass(frozen=True)
+class Stalls:
+    """Cycles that the array waits, as the engine's counters have them.
+
+    Attributes:
+        weights: For a block's weights, or for index and constants from external memory.
+        activations: For what a job reads.
+        results: For room for a block row's results.
+    """
+
+    weights: int
+    activations: int
+    results: int
+
+
+@dataclass(frozen=True)
 class Streams:
     """The engine's two streams.
 
@@ -161,8 +176,8 @@ def timeline(
     *,
     tables: bool = True,
     memory: ExternalMemory | None = None,
-) -> list[JobTimes]:
-    """The times of every job of a run.
+) -> ArrayTimes:
+    """The times of every job of a run, and what the array waits for.
 
     Args:
         accelerator: The array.
@@ -175,15 +190,13 @@ def timeline(
     """
     array = ArrayTimes(accelerator, dsp_type, jobs, tokens, tables=tables, memory=memory, streams=streams)
     groups = token_groups(accelerator, tokens)
-    times: list[JobTimes] = []
     last_beat = 0
     for number, job in enumerate(jobs):
         # A buffer is free again when the job before the last is through.
-        free = times[number - 2].summed if number >= 2 else 0
+        free = array.times[number - 2].summed if number >= 2 else 0
         last_beat = max(last_beat, free) + job.columns * groups * streams.activation_beats
-        loaded = last_beat + _LOADED
-        times.append(array.step(loaded))
-    return times
+        array.step(last_beat + _LOADED)
+    return array
 
 
 class ArrayTimes:
@@ -221,6 +234,16 @@ class ArrayTimes:
         self._taken: list[int] = []  # every entry's first cycle in the array is the one after
         self._leaves: list[int] = []  # per block row, the cycle of its first result word's first beat
         self._sent = self._read = self._last_block = self._finished = 0
+        self._waits = [0, 0, 0]
+        # Without an entry for the array, and without constants for the next job: (from, to) in order.
+        self._without_entry: list[tuple[int, int]] = []
+        self._constants_late: list[tuple[int, int]] = []
+        self._offered = 1  # the cycle from which on the next job waits to be accepted
+
+    def stalls(self) -> Stalls:
+        """Cycles that the array has waited, over all jobs."""
+        weights, activations, results = self._waits
+        return Stalls(weights + _overlap(self._without_entry, self._constants_late), activations, results)
 
     def step(self, ready: int, *, again: int = 0) -> JobTimes:
         """The next job's times.
@@ -239,7 +262,11 @@ class ArrayTimes:
         # The index reader takes a job in the cycle of the last entry of the one before.
         read = max(read, self.times[number - JOB_QUEUE].begun + 1 if number >= JOB_QUEUE else 1)
         if job.external:
-            read = max(read, self.reader.constants() + 2)
+            there = self.reader.constants() + 2
+            if there > self._offered:
+                self._constants_late.append((self._offered, there))
+            read = max(read, there)
+        self._offered = read + 1
         slot = self.groups if job.external else max(self.groups, fetch)
         begun = 0
         for blocks in job.row_blocks:
@@ -250,7 +277,9 @@ class ArrayTimes:
                 if len(taken) >= INDEX_QUEUE and taken[-INDEX_QUEUE] >= read:
                     read = taken[-INDEX_QUEUE] + 1
                 head = read + _INDEX_READ
-                now = head if head > finished else finished
+                now = idle = head if head > finished else finished
+                if idle > finished:
+                    self._without_entry.append((finished, idle))
                 if blocks:
                     # Its weights are fetched from when the block before it enters the array; K and V once there.
                     fetching = head if head > last_block else last_block
@@ -261,6 +290,10 @@ class ArrayTimes:
                         now = fetched
                 if not begun:
                     now = begun = max(now, ready)
+                    for_activations = max(ready - idle, 0)
+                    self._waits[1] += for_activations
+                    self._waits[0] -= for_activations
+                self._waits[0] += now - idle
                 if blocks:
                     last_block = now
                 row_begun = row_begun or now
@@ -268,7 +301,9 @@ class ArrayTimes:
                 finished = now + (slot if blocks else 1)
             finished = max(finished, row_begun + row_words)
             if self.streams is not None:
-                finished = self._leave(finished, row_words, self.streams)
+                waited = self._leave(finished, row_words, self.streams) - finished
+                self._waits[2] += waited
+                finished += waited
         if job.external:
             self.reader.freed.append(finished + row_words + self.sums)
         self._read, self._last_block, self._finished = read, last_block, finished
@@ -287,6 +322,19 @@ class ArrayTimes:
         self._leaves.append(max(finished + self.to_result + STORE, self._sent + 1))
         self._sent = self._leaves[-1] + row_words * streams.result_beats - 1
         return finished
+
+
+def _overlap(some: Sequence[tuple[int, int]], others: Sequence[tuple[int, int]]) -> int:
+    """Cycles that lie in both, each a list of (from, to) in order."""
+    cycles = place = 0
+    for begin, end in some:
+        while place < len(others) and others[place][1] <= begin:
+            place += 1
+        at = place
+        while at < len(others) and others[at][0] < end:
+            cycles += min(end, others[at][1]) - max(begin, others[at][0])
+            at += 1
+    return cycles
 
 
 class _Reader:

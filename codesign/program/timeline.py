@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from codesign.boards import DspType
 from codesign.hardware.cycles import token_groups
 from codesign.hardware.memories import ceil_div
-from codesign.hardware.timeline import STORE, ArrayTimes, ExternalMemory, ExternalPart, Job
+from codesign.hardware.timeline import STORE, ArrayTimes, ExternalMemory, ExternalPart, Job, Stalls
 from codesign.numerics import ACTIVATION_BITS
 from codesign.program.layout import Layout
 from codesign.program.steps import ArrayStep, Kind, Program, VectorStep
@@ -71,11 +71,12 @@ def occupied(moments: Sequence[StepTimes]) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class SentenceTimes:
-    """Times of all steps of all sentences, in order, and the cycle of the last beat."""
+    """Times of all steps of all sentences, in order, the cycle of the last beat, and what the array waits for."""
 
     array: tuple[StepTimes, ...]
     vector: tuple[StepTimes, ...]
     cycles: int
+    stalls: Stalls
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def encoder_times(
                 need = before_array + other.after_array
                 vector.step(other, ended[need - 1] + _TO_OTHER if need else 0)
                 other = next(others, None)
-    return SentenceTimes(tuple(found), tuple(vector.times), vector.sent)
+    return SentenceTimes(tuple(found), tuple(vector.times), vector.sent, array.stalls())
 
 
 def _known(after: int, before: int, done: int) -> bool:

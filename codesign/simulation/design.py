@@ -68,10 +68,7 @@ def simulate_design(
             dense_sentence_cycles(accelerator, board, design.document.shape, one.tokens, latency=whole.latency)
             for one in sentences
         ),
-        {
-            what: sum(one.stalls[place] for one in found)
-            for place, what in enumerate(("weights", "activations", "results"))
-        },
+        {what: sum(getattr(one.stalls, what) for one in found) for what in ("weights", "activations", "results")},
         sum(_macs(whole, one.tokens) for one in sentences)
         / (accelerator.macs_per_cycle * sum(one.counted_cycles for one in found)),
         sum(one.mismatches for one in sentences),

@@ -26,7 +26,7 @@ from codesign.boards import DspType
 from codesign.codegen.rtl import engine_streams, has_tables, is_streamed, rtl_files
 from codesign.errors import InputError
 from codesign.hardware.accelerator import Accelerator
-from codesign.hardware.timeline import ExternalMemory, ExternalPart, Job, JobTimes, timeline
+from codesign.hardware.timeline import ArrayTimes, ExternalMemory, ExternalPart, Job, JobTimes, Stalls, timeline
 from codesign.packing.blocks import PackedMatrix
 from codesign.packing.images import ImageSet, MatrixPlaces, Part, memory_text
 from codesign.packing.streams import activation_beats, result_beats, results_of_beats, uram_beats
@@ -122,7 +122,14 @@ class EngineRun:
         return self.packed[self.first : self.first + len(self.activations)]
 
     def predicted(self) -> list[JobTimes]:
-        """What the hardware model says, without pauses."""
+        """When every job's phases begin or end, as the hardware model says, without pauses."""
+        return self._array().times
+
+    def predicted_stalls(self) -> Stalls:
+        """What the array waits for, as the hardware model says, without pauses."""
+        return self._array().stalls()
+
+    def _array(self) -> ArrayTimes:
         places = self.images.matrices[self.first : self.first + len(self.activations)]
         jobs = [
             Job(m.block_columns, tuple(m.row_blocks.tolist()), external_part(self.images, place))
@@ -168,11 +175,16 @@ class EngineResult:
     times: list[JobTimes]
     cycles: int
     clock: int
-    stalls: tuple[int, int, int]
+    stalls: Stalls
     status: int
     seconds: float
     processor_seconds: float
     build_seconds: float
+
+
+def counted_stalls(outcome: Mapping[str, Any]) -> Stalls:
+    """The engine's own counters, of what the test has read."""
+    return Stalls(outcome["stalls_weights"], outcome["stalls_activations"], outcome["stalls_results"])
 
 
 Stage = Callable[[str], contextlib.AbstractContextManager[object]]
@@ -228,7 +240,7 @@ def simulate(
         [JobTimes(*(int(t) for t in row)) for row in times],
         outcome["cycles"],
         outcome["clock"],
-        (outcome["stalls_weights"], outcome["stalls_activations"], outcome["stalls_results"]),
+        counted_stalls(outcome),
         outcome["status"],
         outcome["seconds"],
         outcome["processor_seconds"],

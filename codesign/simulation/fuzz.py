@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -81,9 +81,11 @@ def differences(run: EngineRun, found: EngineResult, expected: Sequence[NDArray[
     if run.pauses == Pauses():
         if found.times != predicted or found.cycles != predicted[-1].sent:
             told.append(f"predicted {predicted}, found {found.times} and {found.cycles}")
+        if found.stalls != (stalls := run.predicted_stalls()):
+            told.append(f"predicted {stalls}, counted {found.stalls}")
     elif found.cycles < predicted[-1].sent:
         told.append(f"{found.cycles} cycles with pauses, {predicted[-1].sent} predicted without")
-    elif found.times[-1].summed > predicted[-1].summed + sum(found.stalls):
+    elif found.times[-1].summed > predicted[-1].summed + sum(astuple(found.stalls)):
         told.append(
             f"{found.times[-1].summed} cycles to the last sum, {predicted[-1].summed} + {found.stalls} expected"
         )
@@ -110,6 +112,8 @@ def sentence_differences(run: SentenceRun, found: SentenceOutcome) -> list[str]:
         ]
         if found.predicted_cycles != found.counted_cycles:
             told.append(f"predicted {found.predicted_cycles}, counted {found.counted_cycles}")
+        if found.predicted_stalls != found.stalls:
+            told.append(f"predicted {found.predicted_stalls}, counted {found.stalls}")
     elif found.counted_cycles < found.predicted_cycles:
         told.append(f"{found.counted_cycles} cycles with pauses, {found.predicted_cycles} predicted without")
     return told

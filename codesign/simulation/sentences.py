@@ -13,7 +13,7 @@ from codesign.boards import DspType
 from codesign.errors import InputError
 from codesign.hardware.cycles import token_groups
 from codesign.hardware.memories import ceil_div
-from codesign.hardware.timeline import ExternalMemory
+from codesign.hardware.timeline import ExternalMemory, Stalls
 from codesign.packing.blocks import PackedMatrix
 from codesign.packing.images import ImageSet
 from codesign.packing.streams import activation_beats
@@ -21,7 +21,17 @@ from codesign.program.device import Encoder
 from codesign.program.steps import Kind
 from codesign.program.timeline import MatrixBlocks, SentenceTimes, StepTimes, encoder_times
 from codesign.quantisation.encoder import Encoder as IntegerEncoder
-from codesign.simulation.engine import EngineRun, Pauses, Simulator, Stage, external_part, prepare, run_built, silent
+from codesign.simulation.engine import (
+    EngineRun,
+    Pauses,
+    Simulator,
+    Stage,
+    counted_stalls,
+    external_part,
+    prepare,
+    run_built,
+    silent,
+)
 from codesign.simulation.reference import StepWords, outputs, reference
 
 ROOM = 16
@@ -112,7 +122,7 @@ class SentenceOutcome:
             counter, by the simulator's clock.
         status: The status register.
         seconds: Of the run itself.
-        stalls: Cycles that the array waited for weights, activations and room for results.
+        predicted_stalls, stalls: Cycles that the array waits: the hardware model's, and by the engine's counters.
     """
 
     steps: tuple[StepOutcome, ...]
@@ -123,7 +133,8 @@ class SentenceOutcome:
     clock_cycles: int
     status: int
     seconds: float
-    stalls: tuple[int, int, int]
+    predicted_stalls: Stalls
+    stalls: Stalls
 
     @property
     def right(self) -> bool:
@@ -138,7 +149,8 @@ class SentenceOutcome:
     @property
     def exact(self) -> bool:
         """No cycle differs."""
-        return not self.moments_off and self.predicted_cycles == self.counted_cycles == self.clock_cycles
+        cycles = self.predicted_cycles == self.counted_cycles == self.clock_cycles
+        return not self.moments_off and cycles and self.predicted_stalls == self.stalls
 
 
 def prepare_sentences(
@@ -220,7 +232,8 @@ def simulate_sentences(run: SentenceRun, simulator: Simulator) -> SentenceOutcom
         outcome["clock"],
         outcome["status"],
         outcome["seconds"],
-        (outcome["stalls_weights"], outcome["stalls_activations"], outcome["stalls_results"]),
+        predicted.stalls,
+        counted_stalls(outcome),
     )
 
 

@@ -21,7 +21,7 @@ def on_chip(board: Board, a: Accelerator, rows: list[tuple[int, tuple[int, ...]]
         2 * max(len(blocks) for _, blocks in rows) * groups * a.requant_interval,
     )
     jobs = [Job(columns, blocks) for columns, blocks in rows]
-    return timeline(a, board.device.dsp_type, streams, jobs, tokens)[-1].sent
+    return timeline(a, board.device.dsp_type, streams, jobs, tokens).times[-1].sent
 
 
 def test_a_run_of_matrices_alone() -> None:
@@ -43,7 +43,9 @@ def test_blocks_of_more_words_than_may_be_on_their_way() -> None:
     streams = Streams(1, 1, 2 * 128)
     board = load_board("zcu104")
     for latency in (1, 40):
-        (times,) = timeline(a, board.device.dsp_type, streams, [job], 4, tables=False, memory=ExternalMemory(latency))
+        (times,) = timeline(
+            a, board.device.dsp_type, streams, [job], 4, tables=False, memory=ExternalMemory(latency)
+        ).times
         # No beat before its request and latency, no more than one per cycle.
         assert times.begun >= job.external.constants_beats + 1024 + latency
         # Bursts follow each other closely: hardly more than that.

@@ -12,6 +12,7 @@ from codesign.hardware.timeline import (
     ExternalMemory,
     ExternalPart,
     Job,
+    Stalls,
     Streams,
     external_memory,
     streams,
@@ -27,7 +28,7 @@ WIDE = Streams(activation_beats=1, result_beats=1, result_words=1 << 20)
 
 def test_one_matrix_by_hand() -> None:
     # Two block rows of 1 and 2 blocks, 3 block columns, T = 32, F = 32, Q = 1.
-    (times,) = timeline(EXAMPLE, E2, WIDE, [Job(3, (1, 2))], 128)
+    (times,) = timeline(EXAMPLE, E2, WIDE, [Job(3, (1, 2))], 128).times
     # 96 words of one beat each from cycle 1; two cycles later they are there.
     assert times.loaded == 98
     assert times.begun == 98
@@ -37,8 +38,20 @@ def test_one_matrix_by_hand() -> None:
     assert times.sent == times.written + 3
 
 
+def test_what_the_array_waits_for_by_hand() -> None:
+    array = timeline(EXAMPLE, E2, WIDE, [Job(3, (1, 2)), Job(3, (1, 2))], 128)
+    first, second = array.times
+    # The first index entry is there in cycle 1 + 1 + 3; its activations in cycle 98, the second job's 96 later.
+    assert array.stalls() == Stalls(0, (98 - 5) + (second.begun - first.summed), 0)
+    assert second.begun == second.loaded == 98 + 96
+    # A row of one block takes 32 cycles, its 32 words of 4 beats 128: from the third row on each waits for the rest.
+    narrow = Streams(activation_beats=1, result_beats=4, result_words=64)
+    array = timeline(EXAMPLE, E2, narrow, [Job(1, (1,) * 50)], 128)
+    assert array.stalls().results == array.times[0].summed - array.times[0].begun - 50 * 32
+
+
 def test_the_next_matrix_arrives_meanwhile() -> None:
-    first, second, third = timeline(EXAMPLE, E2, WIDE, [Job(3, (3, 3)), Job(3, (3, 3)), Job(3, (3, 3))], 128)
+    first, second, third = timeline(EXAMPLE, E2, WIDE, [Job(3, (3, 3)), Job(3, (3, 3)), Job(3, (3, 3))], 128).times
     assert second.loaded == first.loaded + 96
     assert second.begun == first.summed
     # The third's activations wait for the first one's buffer.
@@ -48,8 +61,8 @@ def test_the_next_matrix_arrives_meanwhile() -> None:
 def test_a_narrow_stream_holds_the_array_up() -> None:
     # Rows of one block: 32 words every 32 cycles, of 4 beats each; 64 words have room.
     narrow = Streams(activation_beats=1, result_beats=4, result_words=64)
-    (times,) = timeline(EXAMPLE, E2, narrow, [Job(1, (1,) * 50)], 128)
-    (free,) = timeline(EXAMPLE, E2, WIDE, [Job(1, (1,) * 50)], 128)
+    (times,) = timeline(EXAMPLE, E2, narrow, [Job(1, (1,) * 50)], 128).times
+    (free,) = timeline(EXAMPLE, E2, WIDE, [Job(1, (1,) * 50)], 128).times
     assert free.sent - free.begun < 51 * 32 + 60
     # 50 rows of 32 words of 4 beats: the stream never rests.
     assert times.sent - times.begun == 32 + 1 + pipeline_stages(EXAMPLE, E2) + 3 + 50 * 32 * 4 - 1
@@ -70,7 +83,7 @@ def test_a_single_matrix_takes_what_the_formula_says(data: st.DataObject, accele
         replace(sides, result_words=1 << 30, activation_beats=fetch + 20),
         [Job(columns, tuple(rows))],
         tokens,
-    )
+    ).times
     sparse = sparse_matrix(
         Matrix("m", len(rows) * accelerator.rows, columns * accelerator.cols), *accelerator.block, rows
     )
@@ -106,7 +119,7 @@ def test_memory_bound_matrices_take_what_the_closed_form_says() -> None:
     weights, constants = bits.blocks // 512, (bits.index + bits.channels) // 512
     job = Job(3, tuple(rows), ExternalPart(0, constants, constants, weights))
     memory = external_memory(array, zcu104)
-    (times,) = timeline(array, E2, WIDE, [job], 128, memory=memory)
+    (times,) = timeline(array, E2, WIDE, [job], 128, memory=memory).times
     crossing = (weights + constants) / memory.rate
     assert crossing == Fraction(bits.total, 8) / (45 + Fraction(37, 75))
     # Within the latency, the pipeline of the reader and the last block in the array.
