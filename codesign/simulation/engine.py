@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codesign.boards import DspType
-from codesign.codegen.rtl import engine_streams, has_tables, is_streamed, rtl_files
+from codesign.codegen.rtl import REPEAT_BITS, engine_streams, has_tables, is_streamed, rtl_files
 from codesign.errors import InputError
 from codesign.hardware.accelerator import Accelerator
 from codesign.hardware.timeline import ArrayTimes, ExternalMemory, ExternalPart, Job, JobTimes, Stalls, timeline
@@ -93,6 +93,7 @@ class EngineRun:
         encoder: The program of a whole encoder, whose sentence ``activations`` then is.
         netlist: The engine as a netlist, which is built instead of its sources.
         misplaced: Whether the mark of a matrix's or sentence's last beat stands at the first one.
+        registers: Whether every bit of every register is tried, before, during and after the run.
     """
 
     accelerator: Accelerator
@@ -110,6 +111,7 @@ class EngineRun:
     encoder: Encoder | None = None
     netlist: str | None = None
     misplaced: bool = False
+    registers: bool = False
 
     @property
     def tokens(self) -> int:
@@ -369,6 +371,12 @@ def run_built(
         "grow": run.memory.rate.numerator,
         "cost": run.memory.rate.denominator,
         "seed": run.seed or 1,
+        "registers": run.registers
+        and {
+            "layers": len(run.encoder.program.array if run.encoder else run.packed),
+            "max_tokens": run.accelerator.max_tokens,
+            "repeat_bits": REPEAT_BITS,
+        },
         "limit": (cycles + SLACK) * 256 // (256 - pausing) * (1 if pausing == 0 else 3),
     }
     (folder / "request.json").write_text(json.dumps(request))

@@ -19,6 +19,7 @@ from codesign.boards import DspType
 from codesign.codegen.rtl import RTL
 from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory
+from codesign.hardware.timeline import ExternalMemory
 from codesign.program.layout import Layout
 from codesign.shipped import data_folder
 from codesign.simulation.engine import EngineRun, Pauses, simulate, simulate_interfaces
@@ -72,28 +73,29 @@ def sentences() -> Iterator[list[SentenceRun]]:
         return g.integers(-127, 128, (count, hidden, tokens)).astype(np.int8)
 
     # Neither R nor C divides L; the last token group partly empty, one group that is full, one token.
-    drawn = random_encoder(Layout(SMALL_ENCODER_ARRAY, 24, 36, 2), 2, 0.5, g)
+    drawn = random_encoder(Layout(SMALL_ENCODER_ARRAY, 24, 36, 2), 2, 0.5, g, quiet=True)
     # Of one token, whose weight is 127, quotients without a rest.
     drawn.constants["layers.0.attention.mean_numerator"][:] = (127 << 9) << 15
     first = sentence_run(drawn, embeddings(24, 12, 2))
     # More sentences are done than results of them have been taken, or have room.
     paused = replace(first, sentences=embeddings(24, 12, 5), pauses=Pauses(0, 250, 0))
     shorter = [replace(first, sentences=embeddings(24, *size)) for size in ((5, 3), (1, 2), (8, 1))]
-    yield [first, paused, *shorter, replace(first, misplaced=True)]
+    yield [replace(first, registers=True), paused, *shorter, replace(first, misplaced=True)]
     # A head's features divide nothing, sums in LUTs, weights from everywhere, a word a cycle.
     wide = replace(
         SMALL_ENCODER_ARRAY, rows=6, cols=6, lanes=2, vector_width=6, requant_interval=2, lut_sums=True, max_tokens=18
     )
     # Some block rows that are wanted are empty.
-    drawn = random_encoder(Layout(wide, 3 * 9, 17, 3), 2, 0.4, g)
+    drawn = random_encoder(Layout(wide, 3 * 9, 17, 3), 2, 0.4, g, quiet=True)
     drawn = replace(drawn, memories=[WeightMemory(place) for place in ("ddr", "uram", "bram") * 4])
     first = sentence_run(drawn, embeddings(27, 17, 2))
-    yield [first, replace(first, sentences=embeddings(27, 18, 1)), replace(first, sentences=embeddings(27, 2, 3))]
+    others = (replace(first, sentences=embeddings(27, *size)) for size in ((18, 1), (2, 3), (6, 1), (7, 1)))
+    yield [replace(first, registers=True), *others]
     # So few words of keys to a token group that its quotients take longer.
     many = replace(
         SMALL_ENCODER_ARRAY, cols=8, lanes=12, vector_width=48, requant_interval=1, max_tokens=24, axi_ports=0
     )
-    drawn = random_encoder(Layout(many, 48, 20, 6), 1, 0.6, g)
+    drawn = random_encoder(Layout(many, 48, 20, 6), 1, 0.6, g, quiet=True)
     # Sums as large as they get, and then as small: deviations of both ends.
     for name, gains in (("attention", (33025, 0)), ("ffn", (40, 40))):
         for side, gain in zip(("residual", "added"), gains, strict=True):
@@ -101,7 +103,21 @@ def sentences() -> Iterator[list[SentenceRun]]:
     drawn.constants["layers.0.ffn_norm.epsilon"][...] = 0
     loud = np.where(embeddings(48, 24, 1) < 0, -127, 127).astype(np.int8)
     first = sentence_run(drawn, loud)
-    yield [first, replace(first, sentences=embeddings(48, 13, 2))]
+    yield [replace(first, registers=True), replace(first, sentences=embeddings(48, 13, 2))]
+    # Weights come faster than the array takes them, so that all queues fill up; a token a group.
+    slow = replace(
+        SMALL_ENCODER_ARRAY,
+        lanes=1,
+        vector_width=2,
+        max_tokens=30,
+        axi_port_bits=32,
+        weight_port_bits=32,
+    )
+    drawn = random_encoder(Layout(slow, 48, 48, 2), 1, 0.9, g, quiet=True)
+    drawn = replace(drawn, memories=[WeightMemory.DDR] * 6)
+    first = sentence_run(drawn, embeddings(48, 30, 1), memory=ExternalMemory(5))
+    paused = replace(first, sentences=embeddings(48, 3, 4), pauses=Pauses(60, 200, 100))
+    yield [replace(first, registers=True), paused, replace(first, sentences=embeddings(48, 1, 2))]
 
 
 def places(fault: Fault) -> int:

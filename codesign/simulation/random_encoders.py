@@ -53,19 +53,30 @@ class RandomEncoder:
         return {name: tensor.numpy() for name, tensor in constants(self.model)}
 
 
-def random_encoder(layout: Layout, layers: int, density: float, g: np.random.Generator) -> RandomEncoder:
-    """An encoder of random numbers; a part ``density`` of the blocks is kept."""
+def random_encoder(
+    layout: Layout, layers: int, density: float, g: np.random.Generator, *, quiet: bool = False
+) -> RandomEncoder:
+    """An encoder of random numbers; a part ``density`` of the blocks is kept.
+
+    Where some channels are ``quiet``, their sums are so small, and their shifts so short, that the lowest bits of
+    sums and products decide a result: half of them a bias alone, half of them one weight of one.
+    """
     a, packed = layout.accelerator, []
 
     def linear(n: int, k: int) -> Linear:
         limit = (1 << (a.weight_bits - 1)) - 1
         mask = g.random((ceil_div(n, a.rows), ceil_div(k, a.cols))) < density
         weight = g.integers(-limit, limit + 1, (n, k)) * mask.repeat(a.rows, 0).repeat(a.cols, 1)[:n, :k]
+        still = _quiet(weight, mask.repeat(a.rows, 0).repeat(a.cols, 1), g) if quiet else None
         packed.append(pack(weight.astype(np.int8), a.block, mask))
         spread = max(np.sqrt(max(density, 0.05) * k), 1) * limit * 64
         multiplier = g.integers(1 << 15, 1 << 16, n)
         shift = np.log2(multiplier * spread / 50).round().astype(np.int64) + g.integers(-1, 1, n)
         bias = g.integers(-int(spread), int(spread) + 1, n)
+        if still is not None:
+            rows, numbers = still
+            for values, small in zip((bias, multiplier, shift), numbers, strict=True):
+                values[rows] = small
         return Linear(*(torch.from_numpy(np.asarray(part, np.int64)) for part in (weight, bias, multiplier, shift)))
 
     def norm(shift: int) -> Norm:
@@ -115,6 +126,25 @@ def random_encoder(layout: Layout, layers: int, density: float, g: np.random.Gen
             )
         )
     return RandomEncoder(layout, Encoder(tuple(found)), packed, [WeightMemory.BRAM] * len(packed))
+
+
+def _quiet(
+    weight: NDArray[Any], kept: NDArray[np.bool_], g: np.random.Generator
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Makes a third of a matrix's rows quiet, in place: their numbers, and bias, multiplier and shift of each."""
+    rows = np.flatnonzero(g.random(len(weight)) < 1 / 3)
+    weight[rows] = 0
+    # A bias alone: any product below 2^7 after any shift of up to 16 places.
+    shift = g.integers(1, 17, len(rows))
+    product = g.integers(1, (127 << shift) - 1)
+    multiplier = g.integers(1, np.minimum(product, (1 << 16) - 1) + 1)
+    bias = product // multiplier * g.choice([-1, 1], len(rows))
+    for place in range(0, len(rows), 2):
+        columns = np.flatnonzero(kept[rows[place], : weight.shape[1]])
+        if len(columns):
+            weight[rows[place], g.choice(columns)] = g.choice([-1, 1])
+            bias[place], multiplier[place], shift[place] = g.integers(-100, 101), g.integers(1, 4), g.integers(1, 3)
+    return rows, np.stack([bias, multiplier, shift])
 
 
 def _tensor(values: Any) -> Tensor:

@@ -56,6 +56,7 @@ class SentenceRun:
         changed: Faults that are planted.
         netlist: The engine as a netlist, which is built instead of its sources.
         misplaced: Whether the mark of a sentence's last beat stands elsewhere, which is to be flagged.
+        registers: Whether every bit of every register is tried, before, during and after the run.
     """
 
     encoder: Encoder
@@ -71,6 +72,7 @@ class SentenceRun:
     changed: tuple[tuple[str, str, str], ...] = ()
     netlist: str | None = None
     misplaced: bool = False
+    registers: bool = False
 
     @property
     def tokens(self) -> int:
@@ -252,6 +254,7 @@ def engine_run(run: SentenceRun) -> EngineRun:
         changed=run.changed,
         netlist=run.netlist,
         misplaced=run.misplaced,
+        registers=run.registers,
     )
 
 

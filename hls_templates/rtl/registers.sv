@@ -51,8 +51,11 @@ module registers
   logic [31:0] cycles, stalls_weights, stalls_activations, stalls_results;
   logic request_good;
 
-  // ---- AXI4-Lite: one write and one read at a time; only whole words are written.
-  assign write     = s_awvalid && s_wvalid && !s_bvalid;
+  // ---- AXI4-Lite: one write and one read at a time; only whole words are written. A write waits until what follows
+  // from the one before is known: whether a run may begin.
+  logic [1:0] written;  // in the last two cycles
+  always_ff @(posedge clk) written <= reset ? '0 : {written[0], write};
+  assign write     = s_awvalid && s_wvalid && !s_bvalid && written == 0;
   assign s_awready = write;
   assign s_wready  = write;
   assign s_bresp   = 2'b00;

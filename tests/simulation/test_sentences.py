@@ -42,7 +42,7 @@ def outcome_of(run: SentenceRun, work: Path) -> SentenceOutcome:
 # The last group partly empty, one group that is full, one token, two sentences.
 @pytest.mark.parametrize(("tokens", "sentences"), [(12, 1), (5, 1), (1, 2), (8, 2)])
 def test_every_bit_and_every_cycle(simulators: Path, tokens: int, sentences: int) -> None:
-    outcome = outcome_of(run_of(encoder(), tokens, sentences), simulators)
+    outcome = outcome_of(replace(run_of(encoder(), tokens, sentences), registers=True), simulators)
     assert outcome.status == 2
     assert outcome.right, [(step.name, step.mismatches) for step in outcome.steps if step.mismatches]
     assert outcome.exact, [(s.name, s.predicted, s.counted) for s in outcome.steps if s.predicted != s.counted]
