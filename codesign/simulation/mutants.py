@@ -2,28 +2,33 @@
 
 Yosys elaborates the engine of small encoders, draws mutations evenly over all cells and all bits of their ports, and
 puts them into one netlist, where a number chooses among them, so that one simulator serves all. A mutant counts as
-caught when any of the sentences below gives another bit or cycle, a hang or an error flag. ``make -C sim mutate``.
+caught when any of the sentences of ``faults`` gives another bit or cycle, a hang or an error flag, or a register
+reads otherwise. ``make -C sim mutate``. Which of those that escape are equivalent to the engine is judged by reading:
+why stands beside the page, in a file of the same name that ends in ``.json``, by encoder and mutant.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from joblib import Parallel, delayed
 
+from codesign import __version__
 from codesign.errors import InputError
 from codesign.files import write_text
 from codesign.report.console import tracked
@@ -31,6 +36,7 @@ from codesign.simulation.engine import Simulator, engine_files
 from codesign.simulation.faults import sentences
 from codesign.simulation.fuzz import sentence_differences
 from codesign.simulation.sentences import SentenceRun, engine_run, prepare_sentences, simulate_sentences
+from codesign.simulation.toolchain import verilator_version
 
 _BITS = 16
 """Of a mutant's number."""
@@ -49,6 +55,54 @@ class Mutant:
     number: int
     what: str
     source: str
+
+
+@dataclass(frozen=True)
+class Escaped:
+    """One that nothing told from the engine.
+
+    Attributes:
+        encoder: Number of the encoder that it was drawn in.
+        mutant: Which.
+    """
+
+    encoder: int
+    mutant: Mutant
+
+    @property
+    def name(self) -> str:
+        """As the file of judgements has it."""
+        return f"{self.encoder} {self.mutant.what}"
+
+
+def page(count: int, seed: int, escaped: Sequence[Escaped], equivalent: Mapping[str, str]) -> Iterator[str]:
+    """The lines of a page: what was caught, and every one that was not, with the judgement on it if there is one."""
+    same = [one for one in escaped if one.name in equivalent]
+    caught = count - len(escaped)
+    yield "# Single-bit mutants of the engine"
+    yield ""
+    yield (
+        f"Written by `make -C sim mutate` on {datetime.date.today().isoformat()} (codesign {__version__}, Python"
+        f" {platform.python_version()}, {verilator_version()}; seed {seed}). Drawn evenly over all cells and all bits"
+        " of their ports in the elaborated engines of small encoders; caught is what gives another bit or cycle,"
+        " another count of stalls, another register, a hang or an error flag."
+    )
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    yield f"| mutants | {count} |"
+    yield f"| caught | {caught} |"
+    yield f"| escaped, equivalent to the engine by reading | {len(same)} |"
+    yield f"| escaped, a gap or not judged | {len(escaped) - len(same)} |"
+    if count > len(same):
+        yield f"| caught, of those that are not equivalent | {100 * caught / (count - len(same)):.1f} % |"
+    if escaped:
+        yield ""
+        yield "| encoder | mutant | source | why it changes nothing |"
+        yield "|---|---|---|---|"
+        for one in escaped:
+            told = equivalent.get(one.name, "")
+            yield f"| {one.encoder} | `{one.mutant.what}` | {one.mutant.source} | {told} |"
 
 
 def mutated(run: SentenceRun, count: int, seed: int) -> tuple[str, list[Mutant]]:
@@ -155,10 +209,12 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=260, help="mutants of all encoders together")
     parser.add_argument("--seed", type=int, default=1, help="of the drawing")
     parser.add_argument("--work-dir", type=Path, default=Path("build/sim/mutants"))
+    parser.add_argument("--result", type=Path, help="page to write")
     given = parser.parse_args()
     work = given.work_dir.resolve()
     work.mkdir(parents=True, exist_ok=True)
-    began, escaped, every = time.time(), [], list(sentences())
+    began, every = time.time(), list(sentences())
+    escaped: list[Escaped] = []
     for number, runs in enumerate(every):
         share = given.count // len(every) + (number < given.count % len(every))
         if not share:
@@ -177,12 +233,18 @@ def main() -> int:
             tried = _tried(runs, simulator, mutants, Path(own), kept)
             for mutant, told in tracked("mutants")(tried, len(mutants)):
                 if told is None:
-                    escaped.append(mutant)
+                    escaped.append(Escaped(number, mutant))
                     print(f"ESCAPED encoder {number}, {mutant.number}: {mutant.what} ({mutant.source})", flush=True)
     print(
         f"{given.count - len(escaped)} of {given.count} caught, {time.time() - began:.0f} s; those that escaped are"
         " equivalent to the engine, or a gap: one by one to be read"
     )
+    if given.result:
+        judged = given.result.with_suffix(".json")
+        equivalent = json.loads(judged.read_text(encoding="utf-8")) if judged.is_file() else {}
+        escaped.sort(key=lambda one: (one.encoder, one.mutant.number))
+        write_text(given.result, "\n".join(page(given.count, given.seed, escaped, equivalent)) + "\n")
+        print(f"wrote {given.result}")
     return 0
 
 
