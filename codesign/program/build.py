@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from codesign.errors import InputError
 from codesign.hardware.accelerator import WeightMemory
 from codesign.hardware.memories import ceil_div
 from codesign.packing.blocks import PackedMatrix
@@ -39,6 +40,9 @@ def build_encoder(
         constants: Of the integer model.
         packed: Every matrix, six a layer.
         memories: Where each lies.
+
+    Raises:
+        InputError: LayerNorms have different shifts.
     """
     matrices, a = [], layout.accelerator
     run = needed(layout, [m.row_blocks.tolist() for m in packed], [empty_columns(m) for m in packed])
@@ -67,6 +71,15 @@ def build_encoder(
         return [constants[f"layers.{layer}.{path}"] for layer in range(layers)]
 
     norms = [f"layers.{layer}.{part}" for layer in range(layers) for part in ("attention_norm", "ffn_norm")]
+    shifts = [int(constants[f"{norm}.shift"].item()) for norm in norms]
+    if len(set(shifts)) > 1:
+        other = next(number for number, shift in enumerate(shifts) if shift != shifts[0])
+        raise InputError(
+            "the engine has one shift for all LayerNorms",
+            field=f"{norms[other]}.shift",
+            value=shifts[other],
+            accepted=f"{shifts[0]}, as in {norms[0]}",
+        )
     more = {
         "channels": head_words(
             layout, np.stack(every("attention.score_multiplier")), np.stack(every("attention.score_shift"))
@@ -84,7 +97,7 @@ def build_encoder(
         np.stack(every("attention.mean_numerator")),
         np.stack(every("attention.mean_shift")),
         tuple(int(constants[f"{norm}.epsilon"].item()) for norm in norms),
-        int(constants[f"{norms[0]}.shift"].item()),
+        shifts[0],
         channels_before,
     )
     return encoder, make_images(a, matrices, more)

@@ -86,7 +86,7 @@ def sentences() -> Iterator[list[SentenceRun]]:
         SMALL_ENCODER_ARRAY, rows=6, cols=6, lanes=2, vector_width=6, requant_interval=2, lut_sums=True, max_tokens=18
     )
     # Some block rows that are wanted are empty.
-    drawn = random_encoder(Layout(wide, 3 * 9, 17, 3), 2, 0.4, g, quiet=True)
+    drawn = random_encoder(Layout(wide, 3 * 9, 17, 3), 2, 0.4, g, quiet=True, places=12)
     drawn = replace(drawn, memories=[WeightMemory(place) for place in ("ddr", "uram", "bram") * 4])
     first = sentence_run(drawn, embeddings(27, 17, 2))
     others = (replace(first, sentences=embeddings(27, *size)) for size in ((18, 1), (2, 3), (6, 1), (7, 1)))
@@ -113,7 +113,7 @@ def sentences() -> Iterator[list[SentenceRun]]:
         axi_port_bits=32,
         weight_port_bits=32,
     )
-    drawn = random_encoder(Layout(slow, 48, 48, 2), 1, 0.9, g, quiet=True)
+    drawn = random_encoder(Layout(slow, 48, 48, 2), 1, 0.9, g, quiet=True, places=15)
     drawn = replace(drawn, memories=[WeightMemory.DDR] * 6)
     first = sentence_run(drawn, embeddings(48, 30, 1), memory=ExternalMemory(5))
     paused = replace(first, sentences=embeddings(48, 3, 4), pauses=Pauses(60, 200, 100))

@@ -54,12 +54,13 @@ class RandomEncoder:
 
 
 def random_encoder(
-    layout: Layout, layers: int, density: float, g: np.random.Generator, *, quiet: bool = False
+    layout: Layout, layers: int, density: float, g: np.random.Generator, *, quiet: bool = False, places: int = 0
 ) -> RandomEncoder:
     """An encoder of random numbers; a part ``density`` of the blocks is kept.
 
     Where some channels are ``quiet``, their sums are so small, and their shifts so short, that the lowest bits of
-    sums and products decide a result: half of them a bias alone, half of them one weight of one.
+    sums and products decide a result: half of them a bias alone, half of them one weight of one. The shift of
+    LayerNorms is ``places`` shorter than it need be, and their gains with it, to the same end.
     """
     a, packed = layout.accelerator, []
 
@@ -82,6 +83,8 @@ def random_encoder(
     def norm(shift: int) -> Norm:
         n = layout.hidden
         gain = g.integers(-32000, 32001, n)
+        if places:
+            gain = np.sign(gain) * np.maximum(abs(gain) >> places, 1)
         one = g.integers(0, _GAINS + 1, n)
         other = g.integers(0, _GAINS - one + 1)
         swapped = g.random(n) < 0.5
@@ -96,7 +99,7 @@ def random_encoder(
         )
 
     # d/σ of N features is about 2^15/√N units; times a gain of 2^14 on average it shall give some 60.
-    shift = max(int(np.log2(2.0**15 / np.sqrt(layout.hidden) * 2**14 / 60)), 1)
+    shift = max(int(np.log2(2.0**15 / np.sqrt(layout.hidden) * 2**14 / 60)) - places, 1)
     found = []
     for _ in range(layers):
         spread = 60 * 60 * np.sqrt(layout.head)

@@ -247,3 +247,11 @@ def test_weights_come_from_every_memory(simulators: Path) -> None:
     )
     outcome = outcome_of(run, simulators)
     assert (outcome.right, outcome.exact) == (True, True)
+
+
+def test_one_shift_for_all_norms() -> None:
+    """The engine has the shift as a parameter: constants that want another one later would go wrong in silence."""
+    drawn = encoder()
+    drawn.model.layers[1].ffn_norm.shift.add_(1)
+    with pytest.raises(InputError, match=r"layers\.1\.ffn_norm\.shift: the engine has one shift for all LayerNorms"):
+        run_of(drawn, 3)
