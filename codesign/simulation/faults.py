@@ -72,6 +72,15 @@ def sentences() -> Iterator[list[SentenceRun]]:
     def embeddings(hidden: int, tokens: int, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
         return g.integers(-127, 128, (count, hidden, tokens)).astype(np.int8)
 
+    def extremes(hidden: int, tokens: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int8]]:
+        """Sentences as loud as they get, all but silent, silent, all the same, of one loud feature, of any kind."""
+        any_kind = embeddings(hidden, tokens, 3)
+        loud = np.where(any_kind[0] < 0, -127, 127)
+        one = np.zeros_like(loud)
+        one[hidden // 2] = loud[0]
+        parts = [loud, any_kind[1] // 50, 0 * loud, 0 * loud + 100, one, -loud, any_kind[1] // 8, any_kind[2]]
+        return np.stack(parts).astype(np.int8)
+
     # Neither R nor C divides L; the last token group partly empty, one group that is full, one token.
     drawn = random_encoder(Layout(SMALL_ENCODER_ARRAY, 24, 36, 2), 2, 0.5, g, quiet=True)
     # Of one token, whose weight is 127, quotients without a rest.
@@ -80,7 +89,8 @@ def sentences() -> Iterator[list[SentenceRun]]:
     # More sentences are done than results of them have been taken, or have room.
     paused = replace(first, sentences=embeddings(24, 12, 5), pauses=Pauses(0, 250, 0))
     shorter = [replace(first, sentences=embeddings(24, *size)) for size in ((5, 3), (1, 2), (8, 1))]
-    yield [replace(first, registers=True), paused, *shorter, replace(first, misplaced=True)]
+    extreme = replace(first, sentences=extremes(24, 12))
+    yield [replace(first, registers=True), extreme, paused, *shorter, replace(first, misplaced=True)]
     # A head's features divide nothing, sums in LUTs, weights from everywhere, a word a cycle.
     wide = replace(
         SMALL_ENCODER_ARRAY, rows=6, cols=6, lanes=2, vector_width=6, requant_interval=2, lut_sums=True, max_tokens=18
@@ -90,7 +100,7 @@ def sentences() -> Iterator[list[SentenceRun]]:
     drawn = replace(drawn, memories=[WeightMemory(place) for place in ("ddr", "uram", "bram") * 4])
     first = sentence_run(drawn, embeddings(27, 17, 2))
     others = (replace(first, sentences=embeddings(27, *size)) for size in ((18, 1), (2, 3), (6, 1), (7, 1)))
-    yield [replace(first, registers=True), *others]
+    yield [replace(first, registers=True), replace(first, sentences=extremes(27, 18)), *others]
     # So few words of keys to a token group that its quotients take longer.
     many = replace(
         SMALL_ENCODER_ARRAY, cols=8, lanes=12, vector_width=48, requant_interval=1, max_tokens=24, axi_ports=0
@@ -103,7 +113,8 @@ def sentences() -> Iterator[list[SentenceRun]]:
     drawn.constants["layers.0.ffn_norm.epsilon"][...] = 0
     loud = np.where(embeddings(48, 24, 1) < 0, -127, 127).astype(np.int8)
     first = sentence_run(drawn, loud)
-    yield [replace(first, registers=True), replace(first, sentences=embeddings(48, 13, 2))]
+    extreme = replace(first, sentences=extremes(48, 24))
+    yield [replace(first, registers=True), extreme, replace(first, sentences=embeddings(48, 13, 2))]
     # Weights come faster than the array takes them, so that all queues fill up; a token a group.
     slow = replace(
         SMALL_ENCODER_ARRAY,
@@ -117,7 +128,8 @@ def sentences() -> Iterator[list[SentenceRun]]:
     drawn = replace(drawn, memories=[WeightMemory.DDR] * 6)
     first = sentence_run(drawn, embeddings(48, 30, 1), memory=ExternalMemory(5))
     paused = replace(first, sentences=embeddings(48, 3, 4), pauses=Pauses(60, 200, 100))
-    yield [replace(first, registers=True), paused, replace(first, sentences=embeddings(48, 1, 2))]
+    extreme = replace(first, sentences=extremes(48, 9))
+    yield [replace(first, registers=True), extreme, paused, replace(first, sentences=embeddings(48, 1, 2))]
 
 
 def places(fault: Fault) -> int:

@@ -1,10 +1,11 @@
 """Single-bit mutants of the elaborated engine, one at a time: does the comparison tell each from the engine?
 
-Yosys elaborates the engine of small encoders, leaves out bits that nothing reads, draws mutations evenly over all cells
-and all bits of their ports, and puts them into one netlist, where a number chooses among them, so that one simulator
-serves all. A mutant counts as caught when any of the sentences of ``faults`` gives another bit or cycle, a hang or an error flag, or a register
-reads otherwise. ``make -C sim mutate``. Which of those that escape are equivalent to the engine is judged by reading:
-why stands beside the page, in a file of the same name that ends in ``.json``, by encoder and mutant.
+Yosys elaborates the engine of small encoders, leaves out bits that nothing reads, draws mutations evenly over all
+cells and all bits of their ports, and puts them into one netlist, where a number chooses among them, so that one
+simulator serves all. A mutant counts as caught when any of the sentences of ``faults`` gives another bit or cycle, a
+hang or an error flag, or a register reads otherwise. ``make -C sim mutate``. Which of those that escape are
+equivalent to the engine is judged by reading: why stands beside the page, in a file of the same name that ends in
+``.json``, by encoder and mutant.
 """
 
 from __future__ import annotations
