@@ -82,7 +82,7 @@ def sentences() -> Iterator[list[SentenceRun]]:
         return np.stack(parts).astype(np.int8)
 
     # Neither R nor C divides L; the last token group partly empty, one group that is full, one token.
-    drawn = random_encoder(Layout(SMALL_ENCODER_ARRAY, 24, 36, 2), 2, 0.5, g, quiet=True)
+    drawn = random_encoder(Layout(SMALL_ENCODER_ARRAY, 24, 36, 2), 2, 0.5, g, quiet=True, places=9)
     # Of one token, whose weight is 127, quotients without a rest.
     drawn.constants["layers.0.attention.mean_numerator"][:] = (127 << 9) << 15
     first = sentence_run(drawn, embeddings(24, 12, 2))
@@ -105,7 +105,7 @@ def sentences() -> Iterator[list[SentenceRun]]:
     many = replace(
         SMALL_ENCODER_ARRAY, cols=8, lanes=12, vector_width=48, requant_interval=1, max_tokens=24, axi_ports=0
     )
-    drawn = random_encoder(Layout(many, 48, 20, 6), 1, 0.6, g, quiet=True)
+    drawn = random_encoder(Layout(many, 48, 20, 6), 1, 0.6, g, quiet=True, places=6)
     # Sums as large as they get, and then as small: deviations of both ends.
     for name, gains in (("attention", (33025, 0)), ("ffn", (40, 40))):
         for side, gain in zip(("residual", "added"), gains, strict=True):

@@ -59,8 +59,9 @@ def random_encoder(
     """An encoder of random numbers; a part ``density`` of the blocks is kept.
 
     Where some channels are ``quiet``, their sums are so small, and their shifts so short, that the lowest bits of
-    sums and products decide a result: half of them a bias alone, half of them one weight of one. The shift of
-    LayerNorms is ``places`` shorter than it need be, and their gains with it, to the same end.
+    sums and products decide a result: half of them a bias alone, half of them one weight of one; some are far beyond
+    what a result can be. The shift of LayerNorms is ``places`` shorter than it need be, and their gains with it, to the
+    same end.
     """
     a, packed = layout.accelerator, []
 
@@ -147,6 +148,9 @@ def _quiet(
         if len(columns):
             weight[rows[place], g.choice(columns)] = g.choice([-1, 1])
             bias[place], multiplier[place], shift[place] = g.integers(-100, 101), g.integers(1, 4), g.integers(1, 3)
+    for place in range(3, len(rows), 6):  # and some are as loud as they get
+        loud = (1 << g.integers(20, 32)) - 1
+        bias[place], multiplier[place] = g.choice([-loud, loud]), g.integers(1 << 15, 1 << 16)
     return rows, np.stack([bias, multiplier, shift])
 
 

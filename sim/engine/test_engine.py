@@ -87,6 +87,14 @@ async def check_registers(dut: Any, request: dict[str, Any]) -> None:
         for strobes in range(15):  # a part of a word is not written
             await write(dut, "TOKENS", ~written["TOKENS"] % (1 << 32), strobes)
         await check(dut, written | {"INTERRUPT_ENABLE": written["INTERRUPT_ENABLE"] & 1} | still | {"STATUS": 0})
+    # An address alone is no write, data alone neither.
+    for valid in (dut.awvalid, dut.wvalid):
+        dut.awaddr.value, dut.wdata.value, dut.wstrb.value = offset("TOKENS"), 0, 15
+        valid.value = 1
+        for _ in range(4):
+            await FallingEdge(dut.clk)
+        valid.value = 0
+    await check(dut, {"TOKENS": written["TOKENS"]})
     await write(dut, "INTERRUPT_ENABLE", 0)
     for name, value in asked.items():
         await write(dut, name, value)
