@@ -60,8 +60,8 @@ def random_encoder(
 
     Where some channels are ``quiet``, their sums are so small, and their shifts so short, that the lowest bits of
     sums and products decide a result: half of them a bias alone, half of them one weight of one; some are far beyond
-    what a result can be. The shift of LayerNorms is ``places`` shorter than it need be, and their gains with it, to the
-    same end.
+    what a result can be. The shift of LayerNorms is ``places`` shorter than it need be, and their gains with it, to
+    the same end.
     """
     a, packed = layout.accelerator, []
 
