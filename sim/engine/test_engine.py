@@ -18,17 +18,19 @@ from cocotb.utils import get_sim_time
 from codesign.codegen.registers import IDENTITY, REGISTERS, VERSION, bit, offset
 
 PERIOD = 2  # of the simulator's steps
+PATIENCE = 1000  # cycles that a register may take to answer, which takes three
 EXTERNAL_BASE, EXTERNAL_STRIDE = 0x1000_0000, 0x0400_0000  # as in the harness
 
 
 async def _accepted(dut: Any, *ready: str) -> None:
     """From a falling edge to the one after the rising edge at which all these were high."""
-    while True:
+    for _ in range(PATIENCE):
         await ReadOnly()
         now = all(getattr(dut, name).value for name in ready)
         await FallingEdge(dut.clk)
         if now:
             return
+    raise AssertionError(f"{' and '.join(ready)} not high for {PATIENCE} cycles")
 
 
 async def write(dut: Any, register: str, value: int, strobes: int = 15) -> None:
