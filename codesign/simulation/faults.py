@@ -100,7 +100,8 @@ def sentences() -> Iterator[list[SentenceRun]]:
     drawn = replace(drawn, memories=[WeightMemory(place) for place in ("ddr", "uram", "bram") * 4])
     first = sentence_run(drawn, embeddings(27, 17, 2))
     others = (replace(first, sentences=embeddings(27, *size)) for size in ((18, 1), (2, 3), (6, 1), (7, 1)))
-    yield [replace(first, registers=True), replace(first, sentences=extremes(27, 18)), *others]
+    extreme = replace(first, sentences=extremes(27, 18))
+    yield [replace(first, registers=True), extreme, *others, replace(first, misplaced=True)]
     # So few words of keys to a token group that its quotients take longer.
     many = replace(
         SMALL_ENCODER_ARRAY, cols=8, lanes=12, vector_width=48, requant_interval=1, max_tokens=24, axi_ports=0
@@ -114,7 +115,8 @@ def sentences() -> Iterator[list[SentenceRun]]:
     loud = np.where(embeddings(48, 24, 1) < 0, -127, 127).astype(np.int8)
     first = sentence_run(drawn, loud)
     extreme = replace(first, sentences=extremes(48, 24))
-    yield [replace(first, registers=True), extreme, replace(first, sentences=embeddings(48, 13, 2))]
+    shorter = [replace(first, sentences=embeddings(48, 13, 2))]
+    yield [replace(first, registers=True), extreme, *shorter, replace(first, misplaced=True)]
     # Weights come faster than the array takes them, so that all queues fill up; a token a group.
     slow = replace(
         SMALL_ENCODER_ARRAY,
@@ -129,7 +131,8 @@ def sentences() -> Iterator[list[SentenceRun]]:
     first = sentence_run(drawn, embeddings(48, 30, 1), memory=ExternalMemory(5))
     paused = replace(first, sentences=embeddings(48, 3, 4), pauses=Pauses(60, 200, 100))
     extreme = replace(first, sentences=extremes(48, 9))
-    yield [replace(first, registers=True), extreme, paused, replace(first, sentences=embeddings(48, 1, 2))]
+    shorter = [replace(first, sentences=embeddings(48, 1, 2))]
+    yield [replace(first, registers=True), extreme, paused, *shorter, replace(paused, misplaced=True)]
 
 
 def places(fault: Fault) -> int:

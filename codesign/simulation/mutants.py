@@ -51,11 +51,13 @@ class Mutant:
         number: From one.
         what: How Yosys names it: the mode, the cell, its port and bit, a wire that it drives.
         source: File and line of the cell.
+        same: Whether the bit is a constant that already has the value.
     """
 
     number: int
     what: str
     source: str
+    same: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Escaped:
 
 def page(count: int, seed: int, escaped: Sequence[Escaped], equivalent: Mapping[str, str]) -> Iterator[str]:
     """The lines of a page: what was caught, and every one that was not, with the judgement on it if there is one."""
-    same = [one for one in escaped if one.name in equivalent]
+    same = [one for one in escaped if one.mutant.same or one.name in equivalent]
     caught = count - len(escaped)
     yield "# Single-bit mutants of the engine"
     yield ""
@@ -102,7 +104,7 @@ def page(count: int, seed: int, escaped: Sequence[Escaped], equivalent: Mapping[
         yield "| encoder | mutant | source | why it changes nothing |"
         yield "|---|---|---|---|"
         for one in escaped:
-            told = equivalent.get(one.name, "")
+            told = "the bit is a constant of this value" if one.mutant.same else equivalent.get(one.name, "")
             yield f"| {one.encoder} | `{one.mutant.what}` | {one.mutant.source} | {told} |"
 
 
@@ -147,7 +149,15 @@ def mutated(run: SentenceRun, count: int, seed: int) -> tuple[str, list[Mutant]]
     chosen = f'reg [{_BITS - 1}:0] mutant;\n  initial if (!$value$plusargs("mutant=%d", mutant)) mutant = 0;'
     text, inputs = re.subn(r"input \[\d+:0\] mutant;\s*wire \[\d+:0\] mutant;", chosen, text, count=1)
     assert (ports, inputs) == (1, 1)
-    return text, [_mutant(line) for line in listed]
+    same = _constants(text)
+    return text, [replace(mutant, same=mutant.number in same) for mutant in map(_mutant, listed)]
+
+
+def _constants(netlist: str) -> set[int]:
+    """Numbers of the mutants that put the same constant in place of a constant."""
+    chosen = re.findall(rf"assign (\S+) = mutant == {_BITS}'h(\w+);", netlist)
+    unchanged = set(re.findall(r"assign \S+ = (\S+) \? (?:1'h0 : 1'h0|1'h1 : 1'h1);", netlist))
+    return {int(number, 16) for wire, number in chosen if wire in unchanged}
 
 
 def _mutant(line: str) -> Mutant:

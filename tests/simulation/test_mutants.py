@@ -7,7 +7,7 @@ import re
 import pytest
 
 from codesign.simulation.faults import sentences
-from codesign.simulation.mutants import Escaped, Mutant, mutated, page
+from codesign.simulation.mutants import Escaped, Mutant, _constants, mutated, page
 
 
 def test_mutants_are_in_the_netlist_and_off_by_themselves() -> None:
@@ -35,3 +35,13 @@ def test_the_page_counts_what_is_equivalent_apart() -> None:
     assert "| escaped, a gap or not judged | 2 |" in text
     assert "| 95.9 % |" in text
     assert "| 1 | `inv $cell$a Y 7` | a.sv:3.1-3.9 | read by nobody |" in text
+    constant = [Escaped(1, Mutant(4, "const1 $cell$a B 2", "a.sv:3.1-3.9", same=True))]
+    assert "| 100.0 % |" in "\n".join(page(50, 1, constant, {}))
+
+
+def test_a_constant_in_place_of_itself_is_found() -> None:
+    netlist = (
+        "assign _1_ = mutant == 16'h000a;\nassign _2_ = mutant == 16'h000b;\nassign _3_ = mutant == 16'h0001;\n"
+        "assign _4_ = _1_ ? 1'h1 : 1'h1;\nassign _5_ = _2_ ? 1'h0 : 1'h1;\nassign _6_ = _3_ ? 1'h0 : a;\n"
+    )
+    assert _constants(netlist) == {10}
