@@ -45,7 +45,6 @@ class Tried:
         number: It was drawn from this.
         what: In words.
         told: What is not as it must be.
-        seconds: Of build and run.
         outputs: Results of steps and of last layers that were compared.
         cycles: Counted, from start to last beat.
         paused, external, int4: Whether streams pause; any weights lie in external memory; weights have 4 bits.
@@ -54,7 +53,6 @@ class Tried:
     number: int
     what: str
     told: list[str]
-    seconds: float
     outputs: int = 0
     cycles: int = 0
     paused: bool = False
@@ -170,7 +168,6 @@ def page(every: Sequence[Tried]) -> Iterator[str]:
     yield f"| with weights of 4 bits | {sum(tried.int4 for tried in every):,} |"
     yield f"| results compared | {sum(tried.outputs for tried in every):,} |"
     yield f"| cycles | {sum(tried.cycles for tried in every):,} |"
-    yield f"| processor minutes, builds included | {sum(tried.seconds for tried in every) / 60:.0f} |"
     for tried in wrong:
         yield ""
         yield f"Design {tried.number} ({tried.what}): {'; '.join(tried.told[:5])}"
@@ -210,18 +207,16 @@ def _one(number: int, kind: str, work: Path) -> Tried:
 
 
 def _matrices(number: int, work: Path, *, only_lint: bool) -> Tried:
-    began = time.time()
     run, expected = draw(number)
     try:
         told = lint(run, work) if only_lint else differences(run, simulate(run, work, fast_build=True), expected)
     except (InputError, subprocess.SubprocessError) as error:
         told = [str(error)]
     what = f"{run.accelerator}, {run.tokens} tokens, {run.pauses}"
-    return Tried(number, what, told, time.time() - began)
+    return Tried(number, what, told)
 
 
 def _sentences(number: int, work: Path) -> Tried:
-    began = time.time()
     run = draw_sentences(number)
     layout, outputs, cycles = run.encoder.layout, 0, 0
     try:
@@ -239,7 +234,6 @@ def _sentences(number: int, work: Path) -> Tried:
         number,
         what,
         told,
-        time.time() - began,
         outputs,
         cycles,
         paused=run.pauses != Pauses(),
