@@ -5,7 +5,7 @@ cells and all bits of their ports, and puts them into one netlist, where a numbe
 simulator serves all. A mutant counts as caught when any of the sentences of ``faults`` gives another bit or cycle, a
 hang or an error flag, or a register reads otherwise. ``make -C sim mutate``. Which of those that escape are
 equivalent to the engine is judged by reading: why stands beside the page, in a file of the same name that ends in
-``.json``, by encoder and mutant.
+``.json``, by netlist and mutant.
 """
 
 from __future__ import annotations
@@ -67,15 +67,17 @@ class Escaped:
     Attributes:
         encoder: Number of the encoder that it was drawn in.
         mutant: Which.
+        netlist: What tells the netlist from others: names in another one are those of other cells.
     """
 
     encoder: int
     mutant: Mutant
+    netlist: str
 
     @property
     def name(self) -> str:
         """As the file of judgements has it."""
-        return f"{self.encoder} {self.mutant.what}"
+        return f"{self.netlist} {self.mutant.what}"
 
 
 def page(count: int, seed: int, escaped: Sequence[Escaped], equivalent: Mapping[str, str]) -> Iterator[str]:
@@ -235,6 +237,7 @@ def main() -> int:
             continue
         print(f"encoder {number}: {share} mutants; Yosys and Verilator take some minutes", flush=True)
         netlist, mutants = mutated(runs[0], share, given.seed + number)
+        digest = hashlib.sha256(netlist.encode()).hexdigest()[:12]
         runs = [replace(run, netlist=netlist) for run in runs]
         simulator = prepare_sentences(runs[0], work, fast_build=True)
         with tempfile.TemporaryDirectory(dir=work) as own:
@@ -247,8 +250,8 @@ def main() -> int:
             tried = _tried(runs, simulator, mutants, Path(own), kept)
             for mutant, told in tracked("mutants")(tried, len(mutants)):
                 if told is None:
-                    escaped.append(Escaped(number, mutant))
-                    print(f"ESCAPED encoder {number}, {mutant.number}: {mutant.what} ({mutant.source})", flush=True)
+                    escaped.append(Escaped(number, mutant, digest))
+                    print(f"ESCAPED encoder {number}, {digest}: {mutant.what} ({mutant.source})", flush=True)
     print(
         f"{given.count - len(escaped)} of {given.count} caught, {time.time() - began:.0f} s; those that escaped are"
         " equivalent to the engine, or a gap: one by one to be read"

@@ -26,16 +26,16 @@ def test_mutants_are_in_the_netlist_and_off_by_themselves() -> None:
 
 def test_the_page_counts_what_is_equivalent_apart() -> None:
     """Of 50, three escape, one of which changes nothing: 47 of 49 are caught, 95.9 %."""
-    escaped = [Escaped(1, Mutant(number, f"inv $cell$a Y {number}", "a.sv:3.1-3.9")) for number in (4, 7, 9)]
+    escaped = [Escaped(1, Mutant(number, f"inv $cell$a Y {number}", "a.sv:3.1-3.9"), "ab") for number in (4, 7, 9)]
     text = "\n".join(
-        page(50, 1, escaped, {"1 inv $cell$a Y 7": "read by nobody", "0 inv $cell$a Y 9": "another one"})
+        page(50, 1, escaped, {"ab inv $cell$a Y 7": "read by nobody", "cd inv $cell$a Y 9": "of another engine"})
     )
     assert "| caught | 47 |" in text
     assert "| escaped, equivalent to the engine by reading | 1 |" in text
     assert "| escaped, a gap or not judged | 2 |" in text
     assert "| 95.9 % |" in text
     assert "| 1 | `inv $cell$a Y 7` | a.sv:3.1-3.9 | read by nobody |" in text
-    constant = [Escaped(1, Mutant(4, "const1 $cell$a B 2", "a.sv:3.1-3.9", same=True))]
+    constant = [Escaped(1, Mutant(4, "const1 $cell$a B 2", "a.sv:3.1-3.9", same=True), "ab")]
     assert "| 100.0 % |" in "\n".join(page(50, 1, constant, {}))
 
 
